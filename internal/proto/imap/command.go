@@ -1,0 +1,238 @@
+package imap
+
+import (
+	"time"
+
+	"candor/internal/mail"
+)
+
+// The arguments of commands. Mailbox names are as they came: in modified UTF-7, or in UTF-8 once the
+// client has enabled IMAP4rev2.
+type (
+	// None is what commands without arguments have.
+	None struct{}
+
+	// ID has the client's fields, names and values in turn; nil for NIL (RFC 2971).
+	ID struct{ Fields []string }
+
+	// Enable names capabilities in capitals (RFC 9051, section 6.3.1).
+	Enable struct{ Capabilities []string }
+
+	// Login is a name with its password. The password is the caller's to wipe.
+	Login struct {
+		User     string
+		Password []byte
+	}
+
+	// Authenticate begins a SASL exchange. Initial is nil without an initial response; "=" is an
+	// empty one.
+	Authenticate struct {
+		Mechanism string
+		Initial   []byte
+	}
+
+	// Select has the mailbox of SELECT or EXAMINE. CondStore is the parameter of RFC 7162.
+	Select struct {
+		Mailbox   string
+		CondStore bool
+	}
+
+	// Create has the name of a new mailbox and its special uses (RFC 6154).
+	Create struct {
+		Mailbox string
+		Uses    []string
+	}
+
+	// Mailbox is the one argument of DELETE, SUBSCRIBE and UNSUBSCRIBE.
+	Mailbox struct{ Name string }
+
+	// Rename has the old and the new name.
+	Rename struct{ From, To string }
+
+	// Append is APPEND but for the message. Received is zero when the client gave none.
+	Append struct {
+		Mailbox  string
+		Flags    []string
+		Received time.Time
+	}
+
+	// UIDExpunge has the UIDs of UID EXPUNGE (RFC 4315).
+	UIDExpunge struct{ Set NumSet }
+
+	// Copy has the messages and the target of COPY or MOVE, with UIDs for UID COPY and UID MOVE.
+	Copy struct {
+		Set     NumSet
+		Mailbox string
+	}
+)
+
+// parsers has the grammar of each command's arguments, from the space that precedes them.
+var parsers = map[string]func(*lexer) any{
+	"CAPABILITY": parseNone, "NOOP": parseNone, "LOGOUT": parseNone, "STARTTLS": parseNone,
+	"CHECK": parseNone, "CLOSE": parseNone, "UNSELECT": parseNone, "EXPUNGE": parseNone,
+	"IDLE": parseNone, "NAMESPACE": parseNone,
+	"ID": parseID, "ENABLE": parseEnable, "LOGIN": parseLogin, "AUTHENTICATE": parseAuthenticate,
+	"SELECT": parseSelect, "EXAMINE": parseSelect, "CREATE": parseCreate, "DELETE": parseMailbox,
+	"SUBSCRIBE": parseMailbox, "UNSUBSCRIBE": parseMailbox, "RENAME": parseRename,
+	"LIST": parseList, "LSUB": parseLsub, "STATUS": parseStatus, "APPEND": parseAppend,
+	"UID EXPUNGE": parseUIDExpunge, "COPY": parseCopy, "MOVE": parseCopy, "UID COPY": parseCopy,
+	"UID MOVE": parseCopy, "SEARCH": parseSearch, "UID SEARCH": parseSearch,
+	"FETCH": parseFetch, "UID FETCH": parseFetch, "STORE": parseStore, "UID STORE": parseStore,
+}
+
+// Parse returns the arguments, as the type that belongs to the command. Errors: Syntax.
+func (c *Command) Parse() (any, error) {
+	parse, ok := parsers[c.Name]
+	if !ok {
+		return nil, mail.Errorf(mail.Syntax, "unknown command")
+	}
+	l := lexer{b: c.args}
+	args := parse(&l)
+	l.end()
+	return args, l.err
+}
+
+func parseNone(*lexer) any { return None{} }
+
+func parseID(l *lexer) any {
+	var id ID
+	l.space()
+	if l.word("NIL") {
+		return id
+	}
+	l.list(func() {
+		name := l.str()
+		l.space()
+		value, _ := l.nstring()
+		id.Fields = append(id.Fields, name, value)
+	})
+	// RFC 2971, section 3.3 sets these bounds.
+	if len(id.Fields) > 2*30 {
+		l.fail("too many fields")
+	}
+	return id
+}
+
+func parseEnable(l *lexer) any {
+	var e Enable
+	for {
+		l.space()
+		e.Capabilities = append(e.Capabilities, l.name())
+		if l.err != nil || len(l.b) == 0 {
+			return e
+		}
+	}
+}
+
+func parseLogin(l *lexer) any {
+	var a Login
+	l.space()
+	a.User = l.astring()
+	l.space()
+	a.Password = []byte(l.astring())
+	return a
+}
+
+func parseAuthenticate(l *lexer) any {
+	var a Authenticate
+	l.space()
+	a.Mechanism = l.name()
+	if !l.accept(' ') {
+		return a
+	}
+	initial, err := DecodeBase64(l.b)
+	if err != nil {
+		l.fail("initial response is not base64")
+		return a
+	}
+	l.b = nil
+	a.Initial = initial
+	return a
+}
+
+func parseSelect(l *lexer) any {
+	var s Select
+	l.space()
+	s.Mailbox = l.astring()
+	if !l.accept(' ') {
+		return s
+	}
+	l.list(func() {
+		switch p := l.name(); p {
+		case "CONDSTORE":
+			s.CondStore = true
+		default:
+			l.fail("unknown parameter %.40s", p)
+		}
+	})
+	return s
+}
+
+func parseCreate(l *lexer) any {
+	var c Create
+	l.space()
+	c.Mailbox = l.astring()
+	if !l.accept(' ') {
+		return c
+	}
+	l.list(func() {
+		if p := l.name(); p != "USE" {
+			l.fail("unknown parameter %.40s", p)
+			return
+		}
+		l.space()
+		c.Uses = l.flags()
+	})
+	return c
+}
+
+func parseMailbox(l *lexer) any {
+	l.space()
+	return Mailbox{l.astring()}
+}
+
+func parseRename(l *lexer) any {
+	var r Rename
+	l.space()
+	r.From = l.astring()
+	l.space()
+	r.To = l.astring()
+	return r
+}
+
+// parseAppend reads all but the literal mark of the message.
+func parseAppend(l *lexer) any {
+	var a Append
+	l.space()
+	a.Mailbox = l.astring()
+	l.space()
+	if l.peek() == '(' {
+		a.Flags = l.flags()
+		l.space()
+	}
+	if l.peek() == '"' {
+		a.Received = l.dateTime()
+		l.space()
+	}
+	l.accept('~')
+	l.expect('{')
+	l.number64()
+	l.accept('+')
+	l.expect('}')
+	l.end()
+	return a
+}
+
+func parseUIDExpunge(l *lexer) any {
+	l.space()
+	return UIDExpunge{l.numSet()}
+}
+
+func parseCopy(l *lexer) any {
+	var c Copy
+	l.space()
+	c.Set = l.numSet()
+	l.space()
+	c.Mailbox = l.astring()
+	return c
+}
