@@ -1,8 +1,4 @@
-// Package message is the content of mail: header fields, MIME structure, trace fields, composing
-// and delivery reports (RFC 5322, 2045, 3464). It keeps no message in memory except its header.
 package message
-
-import "io"
 
 // Attributes is what IMAP asks of a message without its text: computed once, while the message
 // comes in, and stored. Offsets are octets from the start of the message.
@@ -27,7 +23,9 @@ type Mailbox struct{ Name, Local, Host string }
 type Param struct{ Name, Value string }
 
 // Part is a body part with its MIME fields as BODYSTRUCTURE shows them (RFC 9051, section 7.5.2).
-// Type, Subtype and Encoding are in upper case, with the defaults of RFC 2045 filled in.
+// Type, Subtype and Encoding are in upper case, with the defaults of RFC 2045 filled in. A MULTIPART
+// always has children and a MESSAGE/RFC822 or GLOBAL one child and an Envelope: what cannot be
+// shown so (no boundary, too deep) has another type.
 type Part struct {
 	Type, Subtype   string
 	Params          []Param
@@ -48,66 +46,44 @@ type Part struct {
 	Envelope *Envelope // MESSAGE/RFC822 and GLOBAL: of the message within
 }
 
-// Limits bounds what a Scanner keeps (specification, section 2.10). Zero means the default.
-type Limits struct {
-	Header int // octets of header that are looked at; 256 KiB
-	Depth  int // of MIME nesting; 100
-	Parts  int // in all; 10,000. Deeper or more: kept, but shown as one part
-}
-
-// Scanner computes Attributes while a message streams through it. Write never fails and keeps no
-// body. Finish may be called once.
-type Scanner struct{}
-
-// NewScanner returns a Scanner.
-func NewScanner(l Limits) *Scanner { panic("not built yet") }
-
-func (s *Scanner) Write(p []byte) (int, error) { panic("not built yet") }
-
-// Finish returns the attributes of all that was written.
-func (s *Scanner) Finish() *Attributes { panic("not built yet") }
-
-// Marshal appends a compact, versioned encoding. Unmarshal decodes it; its strings share data.
-func (a *Attributes) Marshal(dst []byte) []byte   { panic("not built yet") }
-func (a *Attributes) Unmarshal(data []byte) error { panic("not built yet") }
-
 // Shift returns the attributes of the message after n octets of trace fields were put on top of it.
-func (a *Attributes) Shift(n int64) *Attributes { panic("not built yet") }
-
-// Section names a part of a message as FETCH BODY[...] does (RFC 9051, section 6.4.5).
-type Section struct {
-	Path []int // part numbers; empty: the message
-	Kind SectionKind
-	// Fields are the names for Fields and FieldsNot.
-	Fields []string
+func (a *Attributes) Shift(n int64) *Attributes {
+	b := *a
+	b.Size += n
+	b.Root.BodyOffset += n
+	b.Root.Children = shifted(a.Root.Children, n)
+	return &b
 }
 
-// SectionKind is the text specifier of a Section.
-type SectionKind uint8
+func shifted(parts []Part, n int64) []Part {
+	if len(parts) == 0 {
+		return nil
+	}
+	moved := make([]Part, len(parts))
+	for i := range parts {
+		moved[i] = parts[i]
+		moved[i].HeaderOffset += n
+		moved[i].BodyOffset += n
+		moved[i].Children = shifted(parts[i].Children, n)
+	}
+	return moved
+}
 
-// The specifiers.
-const (
-	Whole SectionKind = iota
-	HeaderSection
-	HeaderFields
-	HeaderFieldsNot
-	TextSection
-	MIMESection
-)
+// Param returns the first value of the Content-Type parameter with the given name, in lower case.
+func (p *Part) Param(name string) (string, bool) {
+	return param(p.Params, name)
+}
 
-// Range returns where the section lies in the message, in octets: ok is false when there is no such
-// part. It serves all kinds but HeaderFields and HeaderFieldsNot, for which it gives the header that
-// SelectFields filters.
-func (a *Attributes) Range(s Section) (offset, size int64, ok bool) { panic("not built yet") }
+func param(params []Param, name string) (string, bool) {
+	for _, q := range params {
+		if q.Name == name {
+			return q.Value, true
+		}
+	}
+	return "", false
+}
 
-// SelectFields returns the header fields of header named (or, with not, not named) by fields, byte
-// for byte, with the final blank line.
-func SelectFields(header []byte, fields []string, not bool) []byte { panic("not built yet") }
-
-// Part returns the part with the given path for BINARY and BODYSTRUCTURE.
-func (a *Attributes) Part(path []int) (*Part, bool) { panic("not built yet") }
-
-// Decode returns a reader of the part's body r without its content transfer encoding.
-//
-// Errors: mail.Unsupported for an encoding that is not known (RFC 3516 UNKNOWN-CTE).
-func Decode(encoding string, r io.Reader) (io.Reader, error) { panic("not built yet") }
+// isMessage reports whether the part holds a message whose structure is shown.
+func (p *Part) isMessage() bool {
+	return p.Type == "MESSAGE" && (p.Subtype == "RFC822" || p.Subtype == "GLOBAL")
+}
