@@ -1,0 +1,110 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"candor/internal/message"
+	"candor/internal/store/kv"
+)
+
+// Message is a message to be stored. Its content is Prefix followed by the blob.
+type Message struct {
+	Prefix     []byte              // trace fields put on top at delivery; whole lines with CRLF, or nil
+	Blob       kv.BlobID           // finished; linked by Append
+	BlobSize   int64               // octets
+	Attributes *message.Attributes // of the blob alone; nil: Append reads the blob and computes them
+	Flags      []string            // IMAP names: `\Seen`, `$Forwarded`; `\Recent` is ignored
+	Received   time.Time           // INTERNALDATE; zero: now
+}
+
+// arrival is a message made ready for its transaction.
+type arrival struct {
+	record []byte
+	blob   kv.BlobID
+	size   int64
+	flags  flagNames
+}
+
+// Append stores messages at the end of mailbox id, all or none, and returns their UIDs once they
+// are durable. also, if not nil, adds to the same transaction (the queue removes its item with it); it may
+// be run several times.
+//
+// Errors: NotFound, Syntax (a flag), TooMany (keywords).
+func (a *Account) Append(ctx context.Context, id ID, messages []Message, also func(kv.Tx) error) ([]UID, error) {
+	arrivals := make([]arrival, len(messages))
+	for i := range messages {
+		var err error
+		if arrivals[i], err = a.store.prepare(ctx, messages[i]); err != nil {
+			return nil, err
+		}
+	}
+	uids := make([]UID, len(arrivals))
+	err := a.update(ctx, func(c *change) error {
+		b, err := c.box(id)
+		if err != nil {
+			return err
+		}
+		for i := range arrivals {
+			if uids[i], err = b.arrive(&arrivals[i]); err != nil {
+				return err
+			}
+		}
+		if also == nil {
+			return nil
+		}
+		return also(c.tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.store.stats.appended.Add(int64(len(uids)))
+	return uids, nil
+}
+
+func (b *box) arrive(m *arrival) (UID, error) {
+	f, err := b.bits(m.flags)
+	if err != nil {
+		return 0, err
+	}
+	return b.add(m.record, m.blob, m.size, f)
+}
+
+// prepare does outside of the transaction what can be done there.
+func (s *Store) prepare(ctx context.Context, m Message) (arrival, error) {
+	names, err := parseFlagNames(m.Flags)
+	if err != nil {
+		return arrival{}, err
+	}
+	if m.Received.IsZero() {
+		m.Received = s.now()
+	}
+	attributes := m.Attributes
+	if attributes == nil {
+		if attributes, err = s.scan(ctx, m.Blob); err != nil {
+			return arrival{}, err
+		}
+	}
+	if len(m.Prefix) > 0 {
+		attributes = attributes.Shift(int64(len(m.Prefix)))
+	}
+	return arrival{
+		record: encodeRecord(&m, attributes), blob: m.Blob,
+		size: int64(len(m.Prefix)) + m.BlobSize, flags: names,
+	}, nil
+}
+
+// scan computes the attributes of a blob.
+func (s *Store) scan(ctx context.Context, id kv.BlobID) (*message.Attributes, error) {
+	b, err := s.db.OpenBlob(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("opening the message to be stored: %w", err)
+	}
+	defer b.Close()
+	scanner := message.NewScanner(message.Limits{})
+	if _, err := b.WriteTo(scanner); err != nil {
+		return nil, fmt.Errorf("reading the message to be stored: %w", err)
+	}
+	return scanner.Finish(), nil
+}

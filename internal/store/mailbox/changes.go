@@ -1,0 +1,139 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+
+	"candor/internal/store/kv"
+)
+
+// Delta is what happened to a mailbox after some ModSeq: each UID appears once, in its last role. A
+// message that came and went in between is among the Expunged.
+type Delta struct {
+	ModSeq   ModSeq   // up to which the delta tells
+	Added    []UID    // rising
+	Changed  []UID    // rising; flags differ, and the message is neither added nor expunged
+	Expunged []UID    // rising
+	Keywords []string // the mailbox's keywords now
+	Gone     bool     // the mailbox was deleted
+}
+
+// Changes returns what happened after since. When the log does not reach back that far it compares
+// with all that is there (Expunged then is every UID below UIDNext that does not exist).
+func (m *Mailbox) Changes(ctx context.Context, since ModSeq) (Delta, error) {
+	d, rows, known := m.table.since(since)
+	if d.Gone || d.ModSeq <= since {
+		return d, nil
+	}
+	if !known {
+		var err error
+		if rows, known, err = m.readLog(ctx, since, d.ModSeq); err != nil {
+			return Delta{}, err
+		}
+	}
+	if !known {
+		return m.compare(ctx, since)
+	}
+	d.Added, d.Changed, d.Expunged = merge(rows)
+	return d, nil
+}
+
+// since returns the frame of a delta, with the rows after since if the table remembers them all.
+func (t *table) since(since ModSeq) (d Delta, rows []logRow, known bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), Gone: t.gone}
+	if since < t.recentFrom {
+		return d, nil, false
+	}
+	i := sort.Search(len(t.recent), func(i int) bool { return t.recent[i].modSeq > since })
+	return d, t.recent[i:len(t.recent):len(t.recent)], true
+}
+
+// readLog reads the rows after since, up to upTo. reaches is false when the log has lost some of them.
+func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRow, reaches bool, err error) {
+	account, id := m.account.id, m.table.id
+	err = m.account.store.db.View(ctx, func(r kv.Reader) error {
+		_, c, err := readMailbox(r, account, id)
+		if isGone(err) {
+			// The table is about to hear of it; until then the caller may know no more than it.
+			return nil
+		}
+		if err != nil || since < c.floor {
+			return err
+		}
+		reaches = true
+		for p, err := range r.Scan(logKey(account, id, since+1), logKey(account, id, upTo+1)) {
+			if err != nil {
+				return err
+			}
+			row, err := decodeLogRow(modSeqOf(p.Key), p.Value)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the changes of mailbox %d: %w", id, err)
+	}
+	return rows, reaches, nil
+}
+
+// compare makes a delta without the log. A record tells when its message came, and so whether the caller
+// knows it.
+func (m *Mailbox) compare(ctx context.Context, since ModSeq) (Delta, error) {
+	d, touched := m.table.compare(since)
+	err := m.account.store.db.View(ctx, func(r kv.Reader) error {
+		return scanUIDs(r, m.account.id, kindRecord, m.table.id, touched, func(uid UID, v []byte) error {
+			rec, err := decodeRecord(uid, v)
+			if err == nil && rec.created > since {
+				d.Added = append(d.Added, uid)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return Delta{}, fmt.Errorf("comparing mailbox %d: %w", m.table.id, err)
+	}
+	d.Changed = without(touched, d.Added)
+	return d, nil
+}
+
+// compare returns the delta with its Expunged, and the UIDs of the messages that came or changed after since.
+func (t *table) compare(since ModSeq) (d Delta, touched []UID) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), Gone: t.gone}
+	next := UID(1)
+	for i, u := range t.uids {
+		d.Expunged = span{next, u - 1}.appendTo(d.Expunged)
+		next = u + 1
+		if t.modSeqs[i] > since {
+			touched = append(touched, u)
+		}
+	}
+	d.Expunged = span{next, t.uidNext - 1}.appendTo(d.Expunged)
+	return d, touched
+}
+
+// Wait returns a channel that is closed at the first change after since; at once if there is one.
+func (m *Mailbox) Wait(since ModSeq) <-chan struct{} {
+	t := m.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.highest > since || t.gone {
+		return closed
+	}
+	return t.changed
+}
+
+// closed is a channel that is closed.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

@@ -1,0 +1,132 @@
+package mailbox
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// maxUID is the highest UID given, so that UIDNEXT is a UID, too.
+const maxUID = 1<<32 - 2
+
+// span is the UIDs from first to last.
+type span struct{ first, last UID }
+
+// spans is a set of UIDs: rising, and no two touch.
+type spans []span
+
+// spansOf makes a set of rising UIDs.
+func spansOf(uids []UID) spans {
+	var s spans
+	for _, u := range uids {
+		if n := len(s); n > 0 && s[n-1].last+1 == u {
+			s[n-1].last = u
+			continue
+		}
+		s = append(s, span{u, u})
+	}
+	return s
+}
+
+// appendTo appends the UIDs to dst.
+func (s spans) appendTo(dst []UID) []UID {
+	for _, p := range s {
+		dst = p.appendTo(dst)
+	}
+	return dst
+}
+
+// appendTo appends the UIDs to dst; there are none when last lies before first.
+func (p span) appendTo(dst []UID) []UID {
+	for u := p.first; u <= p.last; u++ {
+		dst = append(dst, u)
+	}
+	return dst
+}
+
+// encode appends the number of spans, then for each its distance from the last one and its length.
+func (s spans) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	last := UID(0)
+	for _, p := range s {
+		b = binary.AppendUvarint(b, uint64(p.first-last))
+		b = binary.AppendUvarint(b, uint64(p.last-p.first))
+		last = p.last
+	}
+	return b
+}
+
+func (d *decoder) spans() spans {
+	n := d.uvarint()
+	if n > uint64(len(d.rest)/2) {
+		d.bad = true
+		return nil
+	}
+	s := make(spans, 0, n)
+	last := uint64(0)
+	for range n {
+		gap, length := d.uvarint(), d.uvarint()
+		first := last + gap
+		last = first + length
+		if d.bad || gap == 0 || gap > maxUID || length > maxUID || last > maxUID {
+			d.bad = true
+			return nil
+		}
+		s = append(s, span{UID(first), UID(last)})
+	}
+	return s
+}
+
+// logRow is what one command did to a mailbox.
+type logRow struct {
+	modSeq                   ModSeq
+	added, changed, expunged spans
+}
+
+func (r *logRow) encode() []byte {
+	b := make([]byte, 0, 16)
+	return r.expunged.encode(r.changed.encode(r.added.encode(b)))
+}
+
+func decodeLogRow(m ModSeq, value []byte) (logRow, error) {
+	d := decoder{rest: value}
+	r := logRow{modSeq: m, added: d.spans(), changed: d.spans(), expunged: d.spans()}
+	return r, d.err("log row")
+}
+
+// merge tells what rows, in their order, come to: each UID in its last role.
+func merge(rows []logRow) (added, changed, expunged []UID) {
+	for _, r := range rows {
+		added = r.added.appendTo(added)
+		changed = r.changed.appendTo(changed)
+		expunged = r.expunged.appendTo(expunged)
+	}
+	// A UID is added at most once and never comes back, so the roles' order needs no looking at.
+	expunged = sorted(expunged)
+	added = without(sorted(added), expunged)
+	changed = without(without(sorted(changed), expunged), added)
+	return added, changed, expunged
+}
+
+func sorted(uids []UID) []UID {
+	if !slices.IsSorted(uids) {
+		slices.Sort(uids)
+	}
+	return slices.Compact(uids)
+}
+
+// without takes the UIDs of b away from those of a, in place; both rise.
+func without(a, b []UID) []UID {
+	if len(b) == 0 {
+		return a
+	}
+	kept := a[:0]
+	for _, u := range a {
+		for len(b) > 0 && b[0] < u {
+			b = b[1:]
+		}
+		if len(b) == 0 || b[0] != u {
+			kept = append(kept, u)
+		}
+	}
+	return kept
+}
