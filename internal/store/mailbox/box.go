@@ -14,13 +14,13 @@ const (
 
 // box is a mailbox within a transaction. Its methods change the rows of messages and count them.
 type box struct {
-	change    *change
-	id        ID
-	row       mailboxRow
-	counters  counters
-	counted   bool   // counters must be written
-	touched   ModSeq // of the last operation that changed it
-	table     *table
+	change   *change
+	id       ID
+	row      mailboxRow
+	counters counters
+	counted  bool   // counters must be written
+	touched  ModSeq // of the last operation that changed it
+	table    *table
 
 	// What the running operation did.
 	before         ModSeq // HIGHESTMODSEQ before it

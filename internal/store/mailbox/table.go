@@ -265,4 +265,3 @@ func find(uids []UID, at int, u UID) (int, bool) {
 	i, ok := slices.BinarySearch(uids[at:min(at+step, len(uids))], u)
 	return at + i, ok
 }
-
