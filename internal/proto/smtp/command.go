@@ -222,7 +222,8 @@ func DecodeResponse(s string) ([]byte, error) {
 		return []byte{}, nil
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil {
+	// The package skips line ends, which cannot be part of a line.
+	if err != nil || strings.ContainsAny(s, "\r\n") {
 		return nil, argument("Response is not base64")
 	}
 	return b, nil

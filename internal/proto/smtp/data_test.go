@@ -150,9 +150,6 @@ func reference(text string) (content, rest string, complete bool) {
 
 // hasBare finds what RefuseBare refuses the plain way, in text as it is on the wire and as content.
 func hasBare(text string) bool {
-	if strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\n") || strings.HasPrefix(text, "\n") {
-		return true
-	}
 	for i := range len(text) {
 		if text[i] == '\n' && (i == 0 || text[i-1] != '\r') {
 			return true
