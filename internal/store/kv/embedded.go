@@ -1,12 +1,219 @@
 package kv
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // Options configures the embedded engine.
 type Options struct {
-	Dir string // made if it is absent
+	Dir string       // made if it is absent
+	Log *slog.Logger // nil: slog.Default
 }
+
+// Engine is the embedded engine: Pebble holds the keys, segment files the blobs.
+type Engine struct {
+	fs      vfs.FS
+	blobDir string
+	log     *slog.Logger
+	stats   counters
+	gate    *gate
+	space   *space
+
+	lock *pebble.Lock
+	disk *disk
+	db   *pebble.DB
+
+	active   active
+	applied  atomic.Uint64          // number of the last commit that snapshots show
+	last     atomic.Pointer[commit] // the last commit that a snapshot may show
+	commitMu sync.Mutex
+	history  history
+	wedged   atomic.Bool // Pebble stopped in the middle of a commit and may hold its locks
+
+	salt     uint64
+	appender *appender
+	segments *handles
+	buffers  budget
+}
+
+// formatOfKeys is the version of kv's own rows and of the segments.
+const formatOfKeys = 1
 
 // Open opens the embedded engine in o.Dir. Errors: an explanation when another process has it open
 // (errors.Is ErrLocked), or when its format is newer than this program.
-func Open(ctx context.Context, o Options) (DB, error) { panic("not built yet") }
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	return open(ctx, o, settings{fs: vfs.Default, segmentSize: segmentSize})
+}
+
+// settings are what tests choose.
+type settings struct {
+	fs          vfs.FS
+	segmentSize int64
+}
+
+func open(ctx context.Context, o Options, s settings) (*Engine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), disk: newDisk(s.fs, o.Log)}
+	e.buffers.left.Store(bufferTotal)
+	if err := e.openKeys(o.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
+	}
+	if err := e.openBlobs(o.Dir, s.segmentSize); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
+	}
+	return e, nil
+}
+
+func (e *Engine) openKeys(dir string) error {
+	keyDir := e.fs.PathJoin(dir, "keys")
+	if err := e.fs.MkdirAll(keyDir, 0o700); err != nil {
+		return err
+	}
+	if err := e.takeLock(keyDir); err != nil {
+		return err
+	}
+	db, err := pebble.Open(keyDir, e.pebbleOptions())
+	if err != nil {
+		return readError(err)
+	}
+	e.db = db
+	e.space = &space{fs: e.fs, dir: dir}
+	e.space.look()
+	return e.openFormat()
+}
+
+// takeLock makes sure that we are alone.
+func (e *Engine) takeLock(dir string) (err error) {
+	e.lock, err = pebble.LockDirectory(dir, e.fs)
+	if err == nil {
+		return nil
+	}
+	if isLocked(err) {
+		return fmt.Errorf("%w: is another candor running? (%w)", ErrLocked, err)
+	}
+	return err
+}
+
+// openFormat refuses a newer format, migrates an older one, and marks a new store.
+func (e *Engine) openFormat() error {
+	s := snapshot{e.db.NewSnapshot()}
+	row, err := s.Get(formatKey)
+	if err := errors.Join(err, s.pebble.Close()); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		return e.readFormat(row)
+	}
+	row = binary.LittleEndian.AppendUint32(nil, formatOfKeys)
+	row = append(row, make([]byte, 8)...)
+	if _, err := rand.Read(row[4:]); err != nil {
+		return err
+	}
+	if err := e.db.Set(formatKey, row, pebble.Sync); err != nil {
+		return err
+	}
+	if err := e.disk.failed(); err != nil {
+		return err
+	}
+	return e.readFormat(row)
+}
+
+func (e *Engine) readFormat(row []byte) error {
+	if len(row) != 12 {
+		return fmt.Errorf("%w: format row of %d octets", ErrCorrupt, len(row))
+	}
+	if v := binary.LittleEndian.Uint32(row); v > formatOfKeys {
+		return fmt.Errorf("the store has format %d, this candor knows up to %d: run the newer one", v, formatOfKeys)
+	}
+	e.salt = binary.LittleEndian.Uint64(row[4:])
+	return nil
+}
+
+func (e *Engine) openBlobs(dir string, limit int64) error {
+	e.blobDir = e.fs.PathJoin(dir, "blobs")
+	if err := e.fs.MkdirAll(e.blobDir, 0o700); err != nil {
+		return err
+	}
+	if err := syncDir(e.fs, dir); err != nil {
+		return err
+	}
+	next, err := e.recoverSegments()
+	if err != nil {
+		return err
+	}
+	e.segments = newHandles(e.fs, e.blobDir)
+	e.appender = &appender{
+		fs: e.fs, dir: e.blobDir, salt: e.salt, space: e.space, log: e.log, stats: &e.stats, limit: limit, next: next,
+	}
+	e.appender.start()
+	return nil
+}
+
+// enter begins an operation, which ends with leave.
+func (e *Engine) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return e.gate.enter()
+}
+
+func (e *Engine) leave() { e.gate.leave() }
+
+// failed returns ErrFailed after a failure of the keys.
+func (e *Engine) failed() error { return e.disk.failed() }
+
+// Close waits for the transactions that run and closes the store. A blob that is being written
+// gets ErrClosed.
+func (e *Engine) Close() error {
+	if !e.gate.close() {
+		return ErrClosed
+	}
+	e.appender.close()
+	e.segments.close()
+	return errors.Join(e.flush(), e.closeKeys())
+}
+
+// flush saves the next Open the reading of the log.
+func (e *Engine) flush() error {
+	if e.failed() != nil {
+		return nil // the log is read again at the next Open
+	}
+	return e.db.Flush()
+}
+
+// closeKeys closes what openKeys opened. After a failure Pebble's own complaints mean nothing.
+func (e *Engine) closeKeys() error {
+	close(e.disk.closing)
+	var err error
+	if e.db != nil && !e.wedged.Load() {
+		err = e.db.Close()
+	}
+	if e.disk.failed() != nil {
+		err = nil
+	}
+	if e.lock != nil {
+		err = errors.Join(err, e.lock.Close())
+	}
+	return err
+}
+
+// isLocked tells a lock that is held from one that cannot be made.
+func isLocked(err error) bool {
+	return strings.Contains(err.Error(), "lock held by current process") || isLockErrno(err)
+}

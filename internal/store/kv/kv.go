@@ -2,7 +2,7 @@
 // byte strings that are durable before a transaction names them. Open makes the embedded engine.
 //
 // A key belongs to the package whose prefix it bears: 'd' directory, 'k' kv itself, 'm' mailbox,
-// 'q' queue, 'r' relay. All methods may be called concurrently.
+// 'q' queue, 'r' relay. No key begins with 0xff. All methods may be called concurrently.
 package kv
 
 import (
@@ -29,7 +29,7 @@ type DB interface {
 	// OpenBlob opens a finished blob. Errors: ErrNotFound.
 	OpenBlob(ctx context.Context, id BlobID) (Blob, error)
 
-	// Links calls f for each owner of a link to blob id, in the order of the owners' keys.
+	// Links returns the owners that link blob id, in the order of their keys.
 	Links(ctx context.Context, id BlobID) ([][]byte, error)
 
 	Close() error
@@ -41,7 +41,8 @@ type Reader interface {
 	Get(key []byte) ([]byte, error)
 
 	// Scan yields the pairs with from <= key < to in rising order; ScanBack in falling order. Key and
-	// value are valid until the next step. The last pair may come with an error.
+	// value are valid until the next step. The last pair may come with an error. With a nil to there
+	// is no upper bound. In a Tx it shows the writes made before it began, not those made during it.
 	Scan(from, to []byte) iter.Seq2[Pair, error]
 	ScanBack(from, to []byte) iter.Seq2[Pair, error]
 }
@@ -58,7 +59,7 @@ type Tx interface {
 	Set(key, value []byte)
 	Delete(key []byte)
 
-	// DeleteRange deletes every key with from <= key < to.
+	// DeleteRange deletes every key with from <= key < to; with a nil to, every key from from on.
 	DeleteRange(from, to []byte)
 
 	// Link notes that the thing stored under owner needs blob id; Unlink takes that back. A blob
@@ -99,6 +100,11 @@ var (
 	// ErrFailed is returned by every write after a failed sync: what is on disk is then unknown
 	// until the store is opened again.
 	ErrFailed = errors.New("kv: store has failed and must be opened again")
+	// ErrFull is returned by a write for which the disk has no room. The store goes on when there is
+	// room again. It comes within a mail.Error with status 4.3.1.
+	ErrFull = errors.New("kv: the disk is full")
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = errors.New("kv: store is closed")
 )
 
 // PrefixEnd returns the least key greater than every key that begins with p; nil when there is none.

@@ -1,0 +1,61 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+const (
+	memTableSize = 16 << 20 // bounds what is read again after a crash
+	cacheSize    = 64 << 20
+	maxOpenFiles = 512
+	bloomBits    = 10
+)
+
+func (e *Engine) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                 e.disk,
+		Lock:               e.lock,
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		MemTableSize:       memTableSize,
+		CacheSize:          cacheSize,
+		MaxOpenFiles:       maxOpenFiles,
+		Logger:             pebbleLogger{e},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { e.log.Warn("the store's background work failed and is tried again", "err", err) },
+			WriteStallBegin: func(pebble.WriteStallBeginInfo) { e.stats.stalls.Add(1) },
+		},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	return o
+}
+
+// pebbleLogger takes what Pebble says. Pebble ends the process when it says something fatal; this
+// marks the store as failed, which nothing gets past.
+type pebbleLogger struct{ engine *Engine }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.engine.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.engine.log.Debug("pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.engine.log.Warn("pebble: " + fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.engine.disk.fail(fmt.Errorf("pebble: "+format, args...))
+}
+
+func isLockErrno(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES)
+}
