@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -19,8 +20,10 @@ func charset(name string) encoding.Encoding {
 	switch name {
 	case "utf-8", "utf8", "unicode-1-1-utf-8":
 		return nil
+	case "utf-16": // RFC 2781, section 4.3; the Web's index takes it for little-endian
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	}
-	if e, err := htmlindex.Get(name); err == nil {
+	if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
 		return e
 	}
 	if e, err := ianaindex.MIME.Encoding(name); err == nil && e != nil {

@@ -191,15 +191,8 @@ func (d *quotedDecoder) escape(dst []byte, c byte) []byte {
 	return d.octet(d.flush(dst), c)
 }
 
-// softBreak reports whether held is "=" and white space only.
-func softBreak(held []byte) bool {
-	for _, c := range held[1:] {
-		if c != ' ' && c != '\t' && c != '\r' {
-			return false
-		}
-	}
-	return true
-}
+// softBreak reports whether held is "=" and white space only: escape holds nothing else but one digit.
+func softBreak(held []byte) bool { return len(held) == 1 || !isHex(held[1]) }
 
 func (d *quotedDecoder) flush(dst []byte) []byte {
 	dst = append(dst, d.held...)
