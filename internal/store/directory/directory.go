@@ -1,11 +1,12 @@
-// Package directory holds domains, accounts, addresses, aliases and credentials, and verifies
-// passwords. Every function that verifies one asks for a mail.Encrypted: there is no other way in.
 package directory
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"log/slog"
-	"net/netip"
+	"sync"
 	"time"
 
 	"candor/internal/mail"
@@ -17,141 +18,234 @@ type Options struct {
 	Hostname mail.Domain // postmaster@Hostname always resolves
 	Log      *slog.Logger
 	Now      func() time.Time // nil: time.Now
+	// Cost is that of hashing a password; zero values mean 19 MiB and 2 passes. Raising it hashes
+	// each password again at its next login.
+	Cost Cost
+}
+
+// Cost is the cost of an argon2id hash (RFC 9106, section 3.1), with one lane.
+type Cost struct {
+	Memory uint32 // in KiB
+	Passes uint32
 }
 
 // Directory answers from memory what the store holds durably. All methods may be called concurrently.
-type Directory struct{}
+type Directory struct {
+	db       kv.DB
+	log      *slog.Logger
+	now      func() time.Time
+	hostname mail.Domain
+	cost     Cost
+	hasher   *hasher
+	cache    *cache
+	uses     *uses
+	counters counters
 
-// Open reads the directory.
-func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) { panic("not built yet") }
+	// changing is held by the one who changes the directory; it guards nothing that readers see.
+	changing chan struct{}
+
+	mu    sync.RWMutex
+	state *state
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+// Open reads the directory, making an empty one in a store that has none.
+//
+// Errors: an explanation when the directory was written by a newer version of Candor.
+func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
+	d := &Directory{
+		db: db, log: o.Log, now: o.Now, hostname: o.Hostname, cost: o.Cost.orDefault(),
+		hasher: newHasher(), cache: newCache(), uses: newUses(),
+		changing: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	if err := db.Update(ctx, prepare); err != nil {
+		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	if err := d.load(ctx); err != nil {
+		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	background, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	go d.flushUses(background)
+	return d, nil
+}
 
 // Close ends the background work.
-func (d *Directory) Close() error { panic("not built yet") }
-
-// Account is who logs in.
-type Account struct {
-	ID       mail.AccountID `json:"id"`
-	Address  mail.Address   `json:"address"`
-	Disabled bool           `json:"disabled,omitempty"`
-	Created  time.Time      `json:"created"`
-	// HasPassword is false for role accounts such as postmaster after quickstart.
-	HasPassword bool `json:"has_password"`
+func (d *Directory) Close() error {
+	d.stop()
+	<-d.stopped
+	return nil
 }
 
-// Alias sends mail for an address on. A Local of "*" catches what no account or alias of the
-// domain takes.
-type Alias struct {
-	Address mail.Address   `json:"address"`
-	Targets []mail.Address `json:"targets"`
+// prepare brings the stored directory to this version's format.
+func prepare(tx kv.Tx) error {
+	version, err := getNumber(tx, keyVersion)
+	if err != nil {
+		return err
+	}
+	if version > formatVersion {
+		return fmt.Errorf("it was written by a newer version of Candor (format %d; this one knows %d): use that version", version, formatVersion)
+	}
+	if version == formatVersion {
+		return nil
+	}
+	for _, migrate := range migrations[version:] {
+		if err := migrate(tx); err != nil {
+			return fmt.Errorf("migrating it from format %d: %w", version, err)
+		}
+	}
+	tx.Set(keyVersion, number(formatVersion))
+	return nil
 }
 
-// Domains, AddDomain and RemoveDomain manage the domains that are ours. The first domain of an
-// empty directory also gets its postmaster account. A domain with accounts or aliases cannot be
-// removed. Errors: Exists, NotFound, InUse.
-func (d *Directory) Domains(ctx context.Context) ([]mail.Domain, error)       { panic("not built yet") }
-func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) error    { panic("not built yet") }
-func (d *Directory) RemoveDomain(ctx context.Context, name mail.Domain) error { panic("not built yet") }
-
-// Accounts returns all accounts in the order of their addresses.
-func (d *Directory) Accounts(ctx context.Context) ([]Account, error) { panic("not built yet") }
-
-// AddAccount makes an account; an empty password makes one that cannot log in. The password is
-// prepared with OpaqueString (RFC 8265) and kept as argon2id and SCRAM-SHA-256 keys.
-// Errors: Exists, NotFound (domain), Syntax (password).
-func (d *Directory) AddAccount(ctx context.Context, a mail.Address, password string) (Account, error) {
-	panic("not built yet")
+// migrations holds, for each format, what makes the next one of it. Format 0 is an empty store.
+var migrations = [formatVersion]func(kv.Tx) error{
+	func(tx kv.Tx) error {
+		secret := make([]byte, secretSize)
+		_, _ = rand.Read(secret) // never fails
+		tx.Set(keySecret, secret)
+		return nil
+	},
 }
 
-// RemoveAccount removes the account and returns it, so that the caller can remove its mail.
-func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) (Account, error) {
-	panic("not built yet")
+// load reads everything into memory.
+func (d *Directory) load(ctx context.Context) error {
+	s, used := newState(), map[credentialKey]LastUse{}
+	err := d.db.View(ctx, func(r kv.Reader) error {
+		s, used = newState(), map[credentialKey]LastUse{}
+		for p, err := range r.Scan(keyAll, kv.PrefixEnd(keyAll)) {
+			if err != nil {
+				return err
+			}
+			if err := s.read(p, used); err != nil {
+				return fmt.Errorf("record %q: %w", p.Key, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(s.secret) == 0 {
+		return fmt.Errorf("record %q: %w", keySecret, errDamaged)
+	}
+	s.index()
+	d.mu.Lock()
+	d.state = s
+	d.mu.Unlock()
+	d.uses.restore(used)
+	return nil
 }
 
-// SetPassword replaces the main password. Errors: NotFound, Syntax.
-func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password string) error {
-	panic("not built yet")
+// view gives f the directory as it is now. f must not keep the state, but may keep what it finds
+// there: records are replaced, never changed.
+func (d *Directory) view(f func(*state)) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	f(d.state)
 }
 
-// SetDisabled disables or enables logins of an account; it still receives mail.
-func (d *Directory) SetDisabled(ctx context.Context, a mail.Address, disabled bool) error {
-	panic("not built yet")
+// Refresh reads the directory again if another node has changed it.
+func (d *Directory) Refresh(ctx context.Context) error {
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer d.unlock()
+	return d.refresh(ctx)
 }
 
-// Aliases, AddAlias and RemoveAlias manage aliases. Targets may be remote. Errors: Exists, NotFound.
-func (d *Directory) Aliases(ctx context.Context) ([]Alias, error)          { panic("not built yet") }
-func (d *Directory) AddAlias(ctx context.Context, a Alias) error           { panic("not built yet") }
-func (d *Directory) RemoveAlias(ctx context.Context, a mail.Address) error { panic("not built yet") }
-
-// Resolution is where mail for an address goes.
-type Resolution struct {
-	Route    mail.Route       // Local: one of our domains; Remote: anything else
-	Accounts []LocalRecipient // each account once
-	Forward  []mail.Address   // remote targets of an alias
+func (d *Directory) refresh(ctx context.Context) error {
+	var stored clock
+	err := d.db.View(ctx, func(r kv.Reader) (err error) {
+		stored, err = getClock(r)
+		return err
+	})
+	if err == nil && stored != d.state.clock {
+		err = d.load(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the directory again: %w", err)
+	}
+	return nil
 }
 
-// LocalRecipient is an account that gets a copy.
-type LocalRecipient struct {
-	Account mail.AccountID
-	Address mail.Address // the account's own
-	Detail  string       // of a "+" subaddress
+func (d *Directory) lock(ctx context.Context) error {
+	select {
+	case d.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return mail.Wrap(mail.Unavailable, ctx.Err(), "the directory is busy")
+	}
 }
 
-// Resolve follows exact addresses, "+" subaddresses, aliases (loops end), catch-alls and
-// postmaster@ any of our domains, and "postmaster" alone (RFC 5321, section 4.5.1).
-// Errors: NoAddress for an unknown address of ours.
-func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, error) {
-	panic("not built yet")
+func (d *Directory) unlock() { <-d.changing }
+
+// errStale abandons a transaction that was prepared with memory that another node has outdated.
+var errStale = errors.New("the directory has been changed by another node")
+
+// A change writes its records in tx, having looked at s, and returns what to do with memory once
+// they are durable. It may be called more than once and must not change s itself.
+type change func(tx kv.Tx, s *state) (apply func(*state), err error)
+
+// change makes one change, first durable, then visible.
+func (d *Directory) change(ctx context.Context, f change) error {
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer d.unlock()
+	for {
+		err := d.tryChange(ctx, f)
+		if !errors.Is(err, errStale) {
+			return err
+		}
+		if err := d.refresh(ctx); err != nil {
+			return err
+		}
+	}
 }
 
-// MaySend reports whether an account may use a as reverse-path or author: its own address with any
-// "+" detail, and aliases that lead to it alone. Errors: Forbidden.
-func (d *Directory) MaySend(ctx context.Context, id mail.AccountID, a mail.Address) error {
-	panic("not built yet")
+// afterFailure bounds the look at what a failed transaction has left behind.
+const afterFailure = 10 * time.Second
+
+func (d *Directory) tryChange(ctx context.Context, f change) error {
+	var apply func(*state)
+	var next clock
+	var refused error
+	err := d.db.Update(ctx, func(tx kv.Tx) error {
+		stored, err := getClock(tx)
+		if err == nil && stored != d.state.clock {
+			err = errStale
+		}
+		if err == nil {
+			apply, err = f(tx, d.state)
+		}
+		if refused = err; err != nil {
+			return err
+		}
+		next = clock{stored.Changes + 1, stored.Epoch}
+		next.set(tx)
+		return nil
+	})
+	switch {
+	case err == nil:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		apply(d.state)
+		d.state.clock = next
+		return nil
+	case refused != nil:
+		return refused
+	}
+	// The transaction itself failed, and may be durable all the same: memory must not fall behind.
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterFailure)
+	defer cancel()
+	return errors.Join(fmt.Errorf("changing the directory: %w", err), d.refresh(late))
 }
-
-// Service names the door of an attempt.
-type Service string
-
-// The services.
-const (
-	Submission Service = "submission"
-	IMAP       Service = "imap"
-	POP3       Service = "pop3"
-)
-
-// Attempt describes a login for the verifier, its cache and the log.
-type Attempt struct {
-	Service   Service
-	Mechanism string // SASL name, or "IMAP-LOGIN", "POP3-USER"
-	Remote    netip.Addr
-}
-
-// Mechanisms returns the SASL mechanisms to advertise on a service, strongest first (rule A-1).
-func (d *Directory) Mechanisms(s Service) []string { panic("not built yet") }
-
-// Login verifies a plain password. A refusal takes at least 300 ms plus 0 to 100 ms, whatever its
-// cause; a success is quick. Errors: AuthFailed (whatever the cause), Unavailable (too busy).
-func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, login string, password []byte) (Account, error) {
-	panic("not built yet")
-}
-
-// StartSASL begins an exchange by mechanism a.Mechanism. Errors: Unsupported (not offered).
-func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) (*Exchange, error) {
-	panic("not built yet")
-}
-
-// Exchange is a SASL exchange under way.
-type Exchange struct{}
-
-// Next takes the client's response (nil: none yet, so that a mechanism whose server or client must
-// speak first can ask; an empty one is not nil) and returns a challenge, or done. A challenge that
-// comes with done is the additional data of success (RFC 4422, section 3.6): IMAP and POP3 send it
-// as a last challenge that expects an empty response, SMTP likewise.
-// Errors: AuthFailed, Syntax (malformed), Unavailable.
-func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
-	panic("not built yet")
-}
-
-// Account is who logged in, once done. Login is the name as the client sent it, for the log.
-func (x *Exchange) Account() Account { panic("not built yet") }
-func (x *Exchange) Login() string    { panic("not built yet") }

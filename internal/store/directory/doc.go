@@ -1,0 +1,32 @@
+// Package directory holds domains, accounts, addresses, aliases and credentials, and verifies
+// passwords. Every function that verifies one asks for a mail.Encrypted: there is no other way in.
+//
+// # Storage
+//
+// The store is the truth, memory answers. Open reads everything; a change is applied to memory once
+// its transaction is durable. Each change raises a counter in the store that every transaction
+// checks, so that two nodes cannot change the directory past each other; Refresh reads again what
+// another node has changed. keys.go documents the records.
+//
+// # Verification
+//
+// All ways to log in end in one verifier. For a plain password it is one argon2id, whether the name
+// is unknown, disabled, has no password or a wrong one; SCRAM for an unknown name runs to the proof
+// with a salt that is always the same, and fails there. A refusal is one error with one text, sent
+// after 300 to 400 ms; Reason tells the log the cause.
+//
+// Two records decide what a right password is: the account and its credential, each with a
+// generation that rises in the transaction that changes it. A verification whose generations are no
+// longer those of the directory when it is done is made again, so that no login with an old password
+// is accepted after SetPassword has returned.
+//
+// One cache exists: right plain passwords (specification, section 3.5: R), under a keyed hash of
+// everything that the decision read. Verifiers need none (V), since memory is authoritative. Nothing
+// of a SCRAM exchange is ever cached, and no wrong password.
+//
+// # Login names
+//
+// An account logs in by its address, in any case and with its domain in U-labels or A-labels, or by
+// its local part when only one domain has it. An alias is no login name: accepting it, or answering
+// SCRAM with the salt of its account, would tell strangers where it leads.
+package directory

@@ -1,0 +1,283 @@
+package directory
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/store/kv"
+)
+
+// The keys of the directory. Numbers are 8 octets, most significant first; records are JSON, of
+// which unknown fields are kept out by the format's version alone.
+//
+//	d v                      format version: number
+//	d s                      server secret: 32 random octets; salts of SCRAM are made with it
+//	d i                      highest account id ever given: number
+//	d g                      clock: changes, epoch (two numbers)
+//	d d <domain>             domainRecord
+//	d a <account>            accountRecord
+//	d c <account><id>        credentialRecord
+//	d u <account><id>        LastUse of a credential, written lazily and outside the clock
+//	d l <address>            aliasRecord; the address is canonical and in the form of RFC 5321
+//
+// The clock's changes rise with every change but those of "d u". Its epoch rises when logins must be
+// verified anew for all accounts at once.
+var (
+	keyAll     = []byte("d")
+	keyVersion = []byte("dv")
+	keySecret  = []byte("ds")
+	keyLastID  = []byte("di")
+	keyClock   = []byte("dg")
+)
+
+// secretSize is that of the server secret, in octets.
+const secretSize = 32
+
+// formatVersion is the format that this program writes.
+const formatVersion = 1
+
+type credentialID uint64
+
+// credentialKey names a credential of an account for ever.
+type credentialKey struct {
+	account mail.AccountID
+	id      credentialID
+}
+
+type domainRecord struct {
+	Created time.Time `json:"created"`
+}
+
+type accountRecord struct {
+	Address  mail.Address `json:"address"`
+	Disabled bool         `json:"disabled,omitempty"`
+	Created  time.Time    `json:"created"`
+	// Generation rises with every change of what the account may do (specification, section 3.5: C-6).
+	Generation uint64 `json:"generation"`
+	// Salt is that of all SCRAM keys of the account, now and later.
+	Salt []byte `json:"salt"`
+	// LastCredential is the highest credential id ever given.
+	LastCredential credentialID `json:"last_credential,omitempty"`
+}
+
+// credentialKind says what a credential is for.
+type credentialKind string
+
+// mainPassword is the one password that the owner chose.
+const mainPassword credentialKind = "main"
+
+type credentialRecord struct {
+	Kind credentialKind `json:"kind"`
+	// Generation rises with every change of the verifiers.
+	Generation uint64    `json:"generation"`
+	Created    time.Time `json:"created"`
+	Verifiers  verifiers `json:"verifiers"`
+}
+
+// verifiers are what is kept of one password.
+type verifiers struct {
+	Argon2id *argon2id  `json:"argon2id,omitempty"`
+	Scram    *scramKeys `json:"scram_sha_256,omitempty"`
+}
+
+type aliasRecord struct {
+	Targets []mail.Address `json:"targets"`
+}
+
+// LastUse says when, from where and how a credential was last used, to the hour.
+type LastUse struct {
+	Time      time.Time    `json:"time"`
+	Prefix    netip.Prefix `json:"prefix"` // /24 or /48
+	Service   Service      `json:"service"`
+	Mechanism string       `json:"mechanism"`
+}
+
+// clock tells one state of the stored directory from another.
+type clock struct{ Changes, Epoch uint64 }
+
+func (c clock) set(tx kv.Tx) {
+	tx.Set(keyClock, binary.BigEndian.AppendUint64(number(c.Changes), c.Epoch))
+}
+
+func getClock(r kv.Reader) (clock, error) {
+	v, err := r.Get(keyClock)
+	if errors.Is(err, kv.ErrNotFound) {
+		return clock{}, nil
+	}
+	if err != nil {
+		return clock{}, err
+	}
+	return parseClock(v)
+}
+
+func parseClock(v []byte) (clock, error) {
+	if len(v) != 16 {
+		return clock{}, errDamaged
+	}
+	return clock{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}, nil
+}
+
+var errDamaged = errors.New("the stored record is damaged")
+
+func number[N ~uint64 | ~int](n N) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+func parseNumber(v []byte) (uint64, error) {
+	if len(v) != 8 {
+		return 0, errDamaged
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// getNumber reads a number that is 0 when it is absent.
+func getNumber(r kv.Reader, key []byte) (uint64, error) {
+	v, err := r.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return parseNumber(v)
+}
+
+func domainKey(d mail.Domain) []byte { return append([]byte("dd"), d...) }
+
+func aliasKey(a mail.Address) []byte { return append([]byte("dl"), a.String()...) }
+
+func accountKey(id mail.AccountID) []byte { return append([]byte("da"), number(id)...) }
+
+// credentialPrefix begins the keys of all credentials of an account.
+func credentialPrefix(id mail.AccountID) []byte { return append([]byte("dc"), number(id)...) }
+
+func (k credentialKey) record() []byte {
+	return append(credentialPrefix(k.account), number(k.id)...)
+}
+
+func usePrefix(id mail.AccountID) []byte { return append([]byte("du"), number(id)...) }
+
+func (k credentialKey) use() []byte { return append(usePrefix(k.account), number(k.id)...) }
+
+// setRecord writes a record as JSON.
+func setRecord(tx kv.Tx, key []byte, record any) error {
+	v, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("writing record %q: %w", key, err)
+	}
+	tx.Set(key, v)
+	return nil
+}
+
+// read takes one stored pair into s, or into used.
+func (s *state) read(p kv.Pair, used map[credentialKey]LastUse) error {
+	if len(p.Key) < 2 {
+		return errDamaged
+	}
+	name := p.Key[2:]
+	switch p.Key[1] {
+	case 'v', 'i':
+		_, err := parseNumber(p.Value)
+		return err
+	case 's':
+		if len(p.Value) != secretSize {
+			return errDamaged
+		}
+		s.secret = append([]byte(nil), p.Value...)
+		return nil
+	case 'g':
+		c, err := parseClock(p.Value)
+		s.clock = c
+		return err
+	case 'd':
+		return s.readDomain(name, p.Value)
+	case 'a':
+		return s.readAccount(name, p.Value)
+	case 'c':
+		return s.readCredential(name, p.Value)
+	case 'u':
+		return readUse(name, p.Value, used)
+	case 'l':
+		return s.readAlias(name, p.Value)
+	}
+	return errors.New("it is of no known kind")
+}
+
+func (s *state) readDomain(name, value []byte) error {
+	var r domainRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return err
+	}
+	s.domains[mail.Domain(name)] = r
+	return nil
+}
+
+func (s *state) readAccount(name, value []byte) error {
+	id, err := parseNumber(name)
+	if err != nil {
+		return err
+	}
+	a := &account{id: mail.AccountID(id)}
+	if err := json.Unmarshal(value, &a.accountRecord); err != nil {
+		return err
+	}
+	if a.Address == (mail.Address{}) || len(a.Salt) == 0 {
+		return errDamaged
+	}
+	s.accounts[a.id] = a
+	return nil
+}
+
+// readCredential relies on the order of the keys, which puts every account before its credentials.
+func (s *state) readCredential(name, value []byte) error {
+	k, err := parseCredentialKey(name)
+	if err != nil {
+		return err
+	}
+	a := s.accounts[k.account]
+	if a == nil {
+		return fmt.Errorf("it belongs to account %d, which does not exist", k.account)
+	}
+	c := credential{id: k.id}
+	if err := json.Unmarshal(value, &c.credentialRecord); err != nil {
+		return err
+	}
+	a.credentials = append(a.credentials, c)
+	return nil
+}
+
+func readUse(name, value []byte, used map[credentialKey]LastUse) error {
+	k, err := parseCredentialKey(name)
+	if err != nil {
+		return err
+	}
+	var u LastUse
+	if err := json.Unmarshal(value, &u); err != nil {
+		return err
+	}
+	used[k] = u
+	return nil
+}
+
+func (s *state) readAlias(name, value []byte) error {
+	a, err := mail.ParseAddress(string(name))
+	if err != nil {
+		return err
+	}
+	var r aliasRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return err
+	}
+	s.aliases[a] = r.Targets
+	return nil
+}
+
+func parseCredentialKey(name []byte) (credentialKey, error) {
+	if len(name) != 16 {
+		return credentialKey{}, errDamaged
+	}
+	return credentialKey{mail.AccountID(binary.BigEndian.Uint64(name)), credentialID(binary.BigEndian.Uint64(name[8:]))}, nil
+}

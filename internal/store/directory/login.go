@@ -1,0 +1,205 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/proto/sasl"
+)
+
+// Service names the door of an attempt.
+type Service string
+
+// The services.
+const (
+	Submission Service = "submission"
+	IMAP       Service = "imap"
+	POP3       Service = "pop3"
+)
+
+// Attempt describes a login for the verifier, its cache and the log.
+type Attempt struct {
+	Service   Service
+	Mechanism string // SASL name, or "IMAP-LOGIN", "POP3-USER"
+	Remote    netip.Addr
+}
+
+// Login verifies a plain password, which stays the caller's and is not kept. A refusal takes at
+// least 300 ms plus 0 to 100 ms, whatever its cause; a success is quick.
+//
+// Errors: AuthFailed (whatever the cause; see Reason), Unavailable (too busy), NeedTLS (e is no
+// proof of encryption: a bug of the caller).
+func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, login string, password []byte) (Account, error) {
+	if err := d.demand(e, a); err != nil {
+		return Account{}, err
+	}
+	started := time.Now()
+	found, err := d.checkPassword(ctx, e, a, login, password)
+	if err := d.settle(ctx, a, started, found, err); err != nil {
+		return Account{}, err
+	}
+	return found.account.public(), nil
+}
+
+// demand is the last gate before a secret is looked at. A door that comes here without a proof of
+// encryption has already let the secret cross the network in clear.
+func (d *Directory) demand(e mail.Encrypted, a Attempt) error {
+	if e.Valid() {
+		return nil
+	}
+	d.counters.unencrypted.Add(1)
+	d.log.Error("a password was to be verified on a connection without encryption; this is a bug in Candor",
+		"svc", string(a.Service), "method", a.Mechanism, "rip", a.Remote.String())
+	return mail.Errorf(mail.NeedTLS, "encryption required")
+}
+
+// verified is an account with the credential that proved it.
+type verified struct {
+	account    *account
+	credential *credential
+}
+
+// settle ends an attempt: it counts, notes the use of the credential, and holds back a refusal.
+func (d *Directory) settle(ctx context.Context, a Attempt, started time.Time, v verified, err error) error {
+	switch {
+	case err == nil:
+		d.counters.logins.Add(1)
+		d.uses.note(credentialKey{v.account.id, v.credential.id}, d.now(), a)
+	case mail.IsKind(err, mail.AuthFailed):
+		d.counters.refused(Reason(err))
+		delay(ctx, started)
+	case mail.IsKind(err, mail.Unavailable):
+		d.counters.busy.Add(1)
+	}
+	return err
+}
+
+// maxTries bounds how often a verification is made again because the account was changed meanwhile.
+const maxTries = 3
+
+// errChanging is the cause of a refusal of an account that is changed all the time.
+var errChanging = errors.New("the account was changed during each of several verifications")
+
+// checkPassword verifies a plain password, without settling.
+func (d *Directory) checkPassword(ctx context.Context, e mail.Encrypted, a Attempt, login string, password []byte) (verified, error) {
+	for range maxTries {
+		var p principal
+		d.view(func(s *state) { p = s.principal(login) })
+		v, err := d.decide(ctx, e, a, p, password)
+		if err != nil || d.current(v) {
+			return v, err
+		}
+	}
+	return verified{}, refuse(reasonWrong, errChanging)
+}
+
+// current reports whether the directory still says what v was decided by.
+func (d *Directory) current(v verified) (same bool) {
+	d.view(func(s *state) {
+		a := s.accounts[v.account.id]
+		if a == nil || a.Generation != v.account.Generation {
+			return
+		}
+		c := a.credential(v.credential.id)
+		same = c != nil && c.Generation == v.credential.Generation
+	})
+	return same
+}
+
+// decide checks the password of a principal, with the same work for all but one that the cache knows.
+func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p principal, password []byte) (verified, error) {
+	if p.account == nil {
+		return verified{}, d.pretend(ctx, reasonUnknown, password)
+	}
+	c := p.account.main()
+	if c == nil || c.Verifiers.Argon2id == nil {
+		return verified{}, d.pretend(ctx, reasonNoVerifier, password)
+	}
+	v := verified{p.account, c}
+	in := newDecision(e, a, p, c, password)
+	if !p.account.Disabled && d.cache.holds(in) {
+		return v, nil
+	}
+	right, err := d.matches(ctx, v, password)
+	switch {
+	case err != nil:
+		return verified{}, err
+	case !right:
+		return verified{}, refuse(reasonWrong, nil)
+	case p.account.Disabled:
+		return verified{}, refuse(reasonDisabled, nil)
+	}
+	d.cache.add(in)
+	return v, nil
+}
+
+func newDecision(e mail.Encrypted, a Attempt, p principal, c *credential, password []byte) *decision {
+	in := &decision{
+		Realm: p.account.Address.Domain, Login: p.login, Account: p.account.id, Service: a.Service, Family: plainFamily,
+		Credential: c.id, Generation: c.Generation, Policy: p.account.Generation, Epoch: p.epoch, Secret: password,
+	}
+	if by := e.String(); by != "tls" {
+		in.Rule = by
+	}
+	return in
+}
+
+// matches hashes the password and compares; verifiers that are out of date are made anew of a right one.
+func (d *Directory) matches(ctx context.Context, v verified, password []byte) (right bool, err error) {
+	prepared, ok := prepareToCheck(password)
+	defer clear(prepared)
+	h := v.credential.Verifiers.Argon2id
+	if err := d.hasher.do(ctx, func() { right = h.matches(prepared) && ok }); err != nil {
+		return false, err
+	}
+	if right && (h.below(d.cost) || v.credential.Verifiers.Scram == nil) {
+		d.renew(ctx, v, prepared)
+	}
+	return right, nil
+}
+
+// pretend does the work of a check that cannot succeed, and refuses.
+func (d *Directory) pretend(ctx context.Context, r reason, password []byte) error {
+	prepared, _ := prepareToCheck(password)
+	defer clear(prepared)
+	if err := d.hasher.do(ctx, func() { newArgon2id(d.cost, prepared) }); err != nil {
+		return err
+	}
+	return refuse(r, nil)
+}
+
+// prepareToCheck prepares a password that a client sent. What cannot be a password gives something
+// else to hash, for the same work.
+func prepareToCheck(password []byte) (prepared []byte, ok bool) {
+	if len(password) <= maxPassword {
+		if prepared, err := sasl.Prepare(password); err == nil {
+			return prepared, true
+		}
+	}
+	return []byte{0}, false
+}
+
+// renew replaces the verifiers of a password that was just right, unless it was changed meanwhile.
+// A failure is not the client's concern: the old ones still hold, and the next login tries again.
+func (d *Directory) renew(ctx context.Context, v verified, prepared []byte) {
+	var fresh verifiers
+	err := d.hasher.do(ctx, func() { fresh = d.newVerifiers(v.account.Salt, prepared) })
+	if err == nil {
+		err = d.edit(ctx, v.account.Address, func(a *account) (*account, error) {
+			c := a.credential(v.credential.id)
+			if a.id != v.account.id || c == nil || c.Generation != v.credential.Generation {
+				return a, nil
+			}
+			next := *c
+			next.Generation++
+			next.Verifiers = fresh
+			return a.with(next), nil
+		})
+	}
+	if err != nil {
+		d.log.Warn("could not renew the verifiers of a password", "user", v.account.Address.String(), "err", err)
+	}
+}

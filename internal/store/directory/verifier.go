@@ -1,0 +1,173 @@
+package directory
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"candor/internal/mail"
+	"candor/internal/proto/sasl"
+)
+
+const (
+	// defaultMemory and defaultPasses are the cost of argon2id (specification, section 3.1).
+	defaultMemory = 19 << 10
+	defaultPasses = 2
+	lanes         = 1
+	hashSize      = 32
+
+	// scramIterations is the same for all, known or unknown.
+	scramIterations = 65536
+
+	// maxPassword bounds a password, in octets.
+	maxPassword = 1024
+)
+
+func (c Cost) orDefault() Cost {
+	if c.Memory == 0 {
+		c.Memory = defaultMemory
+	}
+	if c.Passes == 0 {
+		c.Passes = defaultPasses
+	}
+	return c
+}
+
+// argon2id is a hash of a password with all that is needed to make it again. In the store it is a
+// string in the PHC format.
+type argon2id struct {
+	Cost
+	lanes uint8
+	salt  []byte
+	hash  []byte
+}
+
+func newArgon2id(c Cost, prepared []byte) *argon2id {
+	h := &argon2id{Cost: c, lanes: lanes, salt: make([]byte, saltSize)}
+	_, _ = rand.Read(h.salt) // never fails
+	h.hash = h.of(prepared, hashSize)
+	return h
+}
+
+func (h *argon2id) of(prepared []byte, size int) []byte {
+	return argon2.IDKey(prepared, h.salt, h.Passes, h.Memory, h.lanes, uint32(size))
+}
+
+// matches reports whether h is the hash of a prepared password.
+func (h *argon2id) matches(prepared []byte) bool {
+	return hmac.Equal(h.of(prepared, len(h.hash)), h.hash)
+}
+
+// below reports whether h was made at less than cost c.
+func (h *argon2id) below(c Cost) bool { return h.Memory < c.Memory || h.Passes < c.Passes }
+
+// MarshalText writes the PHC string.
+func (h *argon2id) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.Memory, h.Passes, h.lanes,
+		base64.RawStdEncoding.EncodeToString(h.salt), base64.RawStdEncoding.EncodeToString(h.hash)), nil
+}
+
+// UnmarshalText reads a PHC string. What it accepts can be computed: the bounds keep a damaged
+// record from asking for all memory.
+func (h *argon2id) UnmarshalText(text []byte) error {
+	parts := strings.Split(string(text), "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return errDamaged
+	}
+	var p argon2id
+	_, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.Memory, &p.Passes, &p.lanes)
+	if err != nil || parts[3] != fmt.Sprintf("m=%d,t=%d,p=%d", p.Memory, p.Passes, p.lanes) {
+		return errDamaged
+	}
+	if p.Memory < 8 || p.Memory > 4<<20 || p.Passes < 1 || p.Passes > 64 || p.lanes < 1 || p.lanes > 64 {
+		return errDamaged
+	}
+	var err1, err2 error
+	p.salt, err1 = base64.RawStdEncoding.Strict().DecodeString(parts[4])
+	p.hash, err2 = base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(p.salt) < 8 || len(p.salt) > 64 || len(p.hash) < 16 || len(p.hash) > 64 {
+		return errDamaged
+	}
+	*h = p
+	return nil
+}
+
+// scramKeys are the SCRAM keys of a password, made with the account's salt.
+type scramKeys struct {
+	Iterations int
+	sasl.Keys
+}
+
+// scramRecord is the form in which scramKeys are stored.
+type scramRecord struct {
+	Iterations int    `json:"iterations"`
+	StoredKey  []byte `json:"stored_key"`
+	ServerKey  []byte `json:"server_key"`
+}
+
+// MarshalJSON writes the keys in base64.
+func (k *scramKeys) MarshalJSON() ([]byte, error) {
+	return json.Marshal(scramRecord{k.Iterations, k.StoredKey[:], k.ServerKey[:]})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (k *scramKeys) UnmarshalJSON(text []byte) error {
+	var r scramRecord
+	if err := json.Unmarshal(text, &r); err != nil {
+		return err
+	}
+	if len(r.StoredKey) != len(k.StoredKey) || len(r.ServerKey) != len(k.ServerKey) || r.Iterations != scramIterations {
+		return errDamaged
+	}
+	*k = scramKeys{r.Iterations, sasl.Keys{StoredKey: sasl.Key(r.StoredKey), ServerKey: sasl.Key(r.ServerKey)}}
+	return nil
+}
+
+// names lists the verifiers there are.
+func (v verifiers) names() []string {
+	var names []string
+	if v.Argon2id != nil {
+		names = append(names, "argon2id")
+	}
+	if v.Scram != nil {
+		names = append(names, "scram-sha-256")
+	}
+	return names
+}
+
+// newVerifiers makes all verifiers of a prepared password. It takes tens of milliseconds.
+func (d *Directory) newVerifiers(salt, prepared []byte) verifiers {
+	return verifiers{
+		Argon2id: newArgon2id(d.cost, prepared),
+		Scram:    &scramKeys{scramIterations, sasl.DeriveKeys(prepared, salt, scramIterations)},
+	}
+}
+
+// hash makes the verifiers of a password that is being set. Errors: Syntax, Unavailable.
+func (d *Directory) hash(ctx context.Context, salt []byte, password string) (v verifiers, err error) {
+	if len(password) > maxPassword {
+		return v, mail.Errorf(mail.Syntax, "a password is at most %d octets long", maxPassword)
+	}
+	given := []byte(password)
+	defer clear(given)
+	prepared, err := sasl.Prepare(given)
+	if err != nil {
+		return v, err
+	}
+	defer clear(prepared)
+	err = d.hasher.do(ctx, func() { v = d.newVerifiers(salt, prepared) })
+	return v, err
+}
+
+// unknownKeys returns SCRAM keys that no password leads to.
+func unknownKeys() (k sasl.Keys) {
+	_, _ = rand.Read(k.StoredKey[:]) // never fails
+	_, _ = rand.Read(k.ServerKey[:])
+	return k
+}
