@@ -1,13 +1,16 @@
 // Package listen is the base of the doors: sockets, certificates, the TLS policy of each listener,
 // connection limits and draining. What it hands to a server is a Conn, which knows its transport state.
+//
+// A Conn never mixes what came in clear with what came under TLS: StartTLS refuses early octets and
+// destroys the reader before it shakes hands (specification, section 2.8).
 package listen
 
 import (
 	"context"
-	"crypto/tls"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
@@ -25,6 +28,27 @@ const (
 	None               // TLS not offered
 )
 
+var modeNames = [...]string{NoMode: "", Implicit: "implicit", Required: "required", Opportunistic: "opportunistic", None: "none"}
+
+func (m Mode) String() string { return modeNames[m] }
+
+// MarshalText writes the mode's word.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads one of the four words. There is no "yes", "on", "auto" or "optional".
+func (m *Mode) UnmarshalText(text []byte) error {
+	for i, name := range modeNames {
+		if i != int(NoMode) && name == string(text) {
+			*m = Mode(i)
+			return nil
+		}
+	}
+	return mail.Errorf(mail.Syntax, "%q is not a TLS mode: write %s", text, strings.Join(modeNames[1:], ", "))
+}
+
+// startsTLS reports whether the mode offers STARTTLS.
+func (m Mode) startsTLS() bool { return m == Required || m == Opportunistic }
+
 // Service is what a listener serves.
 type Service string
 
@@ -36,6 +60,9 @@ const (
 	POP3       Service = "pop3"
 )
 
+// authenticates reports whether the service's clients log in. SMTP as MX never lets them.
+func (s Service) authenticates() bool { return s != SMTP }
+
 // Listener is one address with its policy.
 type Listener struct {
 	Name     string // such as "imap:143", for logs and `candor listener`
@@ -45,16 +72,27 @@ type Listener struct {
 	Hostname mail.Domain
 }
 
+// Floor is the least state that the listener accepts for its purpose, and who demands it.
+func (l *Listener) Floor() (state mail.TransportState, source string) {
+	switch {
+	case l.Mode == Implicit || l.Mode == Required:
+		return mail.EncryptedUnauthenticated, "listener"
+	case l.Service == SMTP && l.Mode == Opportunistic:
+		return mail.Clear, "public-mx"
+	}
+	return mail.Clear, "listener"
+}
+
 // Handler serves one connection until it ends. The Conn is closed for it afterwards.
 type Handler func(ctx context.Context, c *Conn)
 
 // Options configures a Server.
 type Options struct {
 	Listeners    []Listener
-	Certificates *Certificates
+	Certificates *Certificates // nil: TLS cannot be offered
 	Handlers     map[Service]Handler
 	Limits       Limits
-	Log          *slog.Logger
+	Log          *slog.Logger // nil: slog.Default
 }
 
 // Limits are those of the specification, section 2.10, that concern connections. Zero means the default.
@@ -62,89 +100,44 @@ type Limits struct {
 	FirstByte, Handshake time.Duration
 	Unauthenticated      int // connections per /32 or /64 of login ports; port 25 has 50
 	UnauthenticatedSMTP  int
-	LoginPorts, Port25   int // in all
+	LoginPorts, Port25   int // in all, not counting those that have logged in
 	Handshakes           int // half-finished, in all
-	Exempt               []netip.Prefix
+	// HandshakesPerMinute from one /32 or /64; more are delayed.
+	HandshakesPerMinute int
+	// Authenticate bounds the time until someone has logged in, on services where one does;
+	// FirstCommand the time until the first command on the others.
+	Authenticate, FirstCommand time.Duration
+	// Exempt networks have no limits and no delays per address.
+	Exempt []netip.Prefix
 }
 
-// Certificates are the server's certificates, chosen by SNI; the first is the default one.
-type Certificates struct{}
-
-// LoadCertificates reads PEM files and refuses what CFG-07 refuses. Warnings are for the operator
-// (expired, does not cover hostname).
-func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warnings []string, err error) {
-	panic("not built yet")
+// defaults are the values of the specification, section 2.10.
+var defaults = Limits{
+	FirstByte: 20 * time.Second, Handshake: 30 * time.Second,
+	Unauthenticated: 20, UnauthenticatedSMTP: 50, LoginPorts: 2000, Port25: 1000,
+	Handshakes: 500, HandshakesPerMinute: 60,
+	Authenticate: 180 * time.Second, FirstCommand: 60 * time.Second,
 }
 
-// Pair names the PEM files of a certificate with its chain and of its key.
-type Pair struct{ Cert, Key string }
-
-// Reload reads the files again; when it returns an error, the certificates in use stay.
-func (c *Certificates) Reload() error { panic("not built yet") }
-
-// Server accepts connections.
-type Server struct{}
-
-// New opens the sockets; Serve accepts on them until ctx ends, then drains: handlers see their
-// context end, and after grace the connections are closed.
-func New(o Options) (*Server, error) { panic("not built yet") }
-
-// Serve runs until ctx ends and every handler has returned. It calls ready once every listener accepts.
-func (s *Server) Serve(ctx context.Context, grace time.Duration, ready func()) error {
-	panic("not built yet")
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.FirstByte, defaults.FirstByte)
+	setDefault(&l.Handshake, defaults.Handshake)
+	setDefault(&l.Unauthenticated, defaults.Unauthenticated)
+	setDefault(&l.UnauthenticatedSMTP, defaults.UnauthenticatedSMTP)
+	setDefault(&l.LoginPorts, defaults.LoginPorts)
+	setDefault(&l.Port25, defaults.Port25)
+	setDefault(&l.Handshakes, defaults.Handshakes)
+	setDefault(&l.HandshakesPerMinute, defaults.HandshakesPerMinute)
+	setDefault(&l.Authenticate, defaults.Authenticate)
+	setDefault(&l.FirstCommand, defaults.FirstCommand)
+	return l
 }
 
-// Addrs returns the bound address of each listener, in their order.
-func (s *Server) Addrs() []net.Addr { panic("not built yet") }
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
 
-// Conn is a connection with its buffers, deadlines and transport state. Reading and writing are each
-// for one goroutine at a time. Buffers are taken from a pool when there is something to read or
-// write and go back while the connection idles.
-type Conn struct{}
-
-// Listener is where the connection came in; ID names it in the log.
-func (c *Conn) Listener() *Listener    { panic("not built yet") }
-func (c *Conn) ID() string             { panic("not built yet") }
-func (c *Conn) Remote() netip.AddrPort { panic("not built yet") }
-func (c *Conn) Local() netip.AddrPort  { panic("not built yet") }
-
-// Transport is the connection's state with its floor; Encrypted is the proof that verifiers ask for.
-func (c *Conn) Transport() mail.Transport         { panic("not built yet") }
-func (c *Conn) Encrypted() (mail.Encrypted, bool) { panic("not built yet") }
-func (c *Conn) TLS() (tls.ConnectionState, bool)  { panic("not built yet") }
-
-// CanStartTLS reports whether STARTTLS may be offered now.
-func (c *Conn) CanStartTLS() bool { panic("not built yet") }
-
-// Authenticated tells the limits that someone has logged in.
-func (c *Conn) Authenticated() { panic("not built yet") }
-
-// SetReadTimeout sets how long each read from now on may wait for its first octet; likewise writes.
-func (c *Conn) SetReadTimeout(d time.Duration)  { panic("not built yet") }
-func (c *Conn) SetWriteTimeout(d time.Duration) { panic("not built yet") }
-
-// ReadLine returns the next line with its line end, valid until the next read. A line is at most
-// limit octets: a longer one is read to its end, dropped, and ErrLineTooLong returned.
-func (c *Conn) ReadLine(limit int) ([]byte, error) { panic("not built yet") }
-
-// Read reads content: literals, DATA. Buffered tells how many octets are here already; Peek and
-// Discard work on the read buffer (64 KiB at most).
-func (c *Conn) Read(p []byte) (int, error) { panic("not built yet") }
-func (c *Conn) Peek() ([]byte, error)      { panic("not built yet") } // what is buffered; reads if nothing is
-func (c *Conn) Discard(n int)              { panic("not built yet") } // n octets of what Peek showed
-func (c *Conn) Buffered() int              { panic("not built yet") }
-
-// Write writes to the buffer; Flush sends it.
-func (c *Conn) Write(p []byte) (int, error)       { panic("not built yet") }
-func (c *Conn) WriteString(s string) (int, error) { panic("not built yet") }
-func (c *Conn) Flush() error                      { panic("not built yet") }
-
-// WaitInput waits until there is something to read, the connection ends, ctx ends or d has passed,
-// holding no buffer meanwhile. It may run while another goroutine writes.
-func (c *Conn) WaitInput(ctx context.Context, d time.Duration) error { panic("not built yet") }
-
-// StartTLS upgrades the connection (specification, section 2.8). It returns ErrEarlyData, having
-// written nothing, when octets follow the command already; else it writes goAhead, destroys the
-// reader and shakes hands. After any error the connection is only good for a last reply
-// (ErrEarlyData) or for closing.
-func (c *Conn) StartTLS(ctx context.Context, goAhead string) error { panic("not built yet") }
+var _ fmt.Stringer = NoMode

@@ -1,0 +1,195 @@
+package listen
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"candor/internal/mail"
+)
+
+// Certificates are the server's certificates, chosen by SNI; the first is the default one. They
+// may be used and reloaded concurrently.
+type Certificates struct {
+	hostname mail.Domain
+	pairs    []Pair
+	current  atomic.Pointer[certificateSet]
+}
+
+// certificateSet is never changed; a reload makes a new one, whose identity tells the listeners
+// that the old tickets are worth nothing any more.
+type certificateSet struct{ list []*tls.Certificate }
+
+// Pair names the PEM files of a certificate with its chain and of its key.
+type Pair struct{ Cert, Key string }
+
+// LoadCertificates reads PEM files and refuses what CFG-07 refuses. Warnings are for the operator
+// (expired, does not cover hostname): a server that starts with an old certificate is better than none.
+func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warnings []string, err error) {
+	c = &Certificates{hostname: hostname, pairs: pairs}
+	set, warnings, err := c.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	c.current.Store(set)
+	return c, warnings, nil
+}
+
+// Reload reads the files again; when it returns an error, the certificates in use stay. What is
+// only a warning at the start is an error here.
+func (c *Certificates) Reload() error {
+	set, warnings, err := c.load()
+	if err != nil {
+		return err
+	}
+	if len(warnings) > 0 {
+		return errors.New(strings.Join(warnings, "; "))
+	}
+	c.current.Store(set)
+	return nil
+}
+
+// Leaf returns the default certificate, for reports on its names and dates.
+func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().list[0].Leaf }
+
+func (c *Certificates) load() (*certificateSet, []string, error) {
+	if len(c.pairs) == 0 {
+		return nil, nil, errors.New("no certificate is configured")
+	}
+	set := &certificateSet{}
+	var warnings []string
+	for _, p := range c.pairs {
+		cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("CFG-07: certificate %s with key %s: %w", p.Cert, p.Key, err)
+		}
+		if text := refusal(&cert); text != "" {
+			return nil, nil, fmt.Errorf("CFG-07: certificate %s: %s", p.Cert, text)
+		}
+		if text := validity(cert.Leaf, time.Now()); text != "" {
+			warnings = append(warnings, fmt.Sprintf("certificate %s %s", p.Cert, text))
+		}
+		set.list = append(set.list, &cert)
+	}
+	if leaf := set.list[0].Leaf; leaf.VerifyHostname(string(c.hostname)) != nil {
+		warnings = append(warnings, fmt.Sprintf("certificate %s is not for %s but for %s",
+			c.pairs[0].Cert, c.hostname, strings.Join(leaf.DNSNames, ", ")))
+	}
+	return set, warnings, nil
+}
+
+// refusal says why the certificate must not be served (CFG-07); empty if it may.
+func refusal(cert *tls.Certificate) string {
+	leaf := cert.Leaf
+	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
+		return "it has no subject alternative name, without which no client accepts it; have it issued with the host name as DNS name"
+	}
+	if mustStaple(leaf) && len(leaf.OCSPServer) == 0 {
+		return "it demands a stapled OCSP response (RFC 7633) but names no responder; have it issued without must-staple"
+	}
+	for _, der := range cert.Certificate {
+		x, err := x509.ParseCertificate(der)
+		if err != nil {
+			return "its chain cannot be read: " + err.Error()
+		}
+		if text := weakness(x); text != "" {
+			return fmt.Sprintf("%s: %s", x.Subject, text)
+		}
+	}
+	return ""
+}
+
+// weakness says what is too weak about a certificate of the chain.
+func weakness(x *x509.Certificate) string {
+	switch key := x.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < 2048 {
+			return fmt.Sprintf("its RSA key has %d bits; use ECDSA P-256, or RSA with 2048 or more", bits)
+		}
+	case *ecdsa.PublicKey:
+		if bits := key.Curve.Params().BitSize; bits < 256 {
+			return fmt.Sprintf("its ECDSA key has %d bits; use P-256", bits)
+		}
+	}
+	switch x.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA:
+		return fmt.Sprintf("it is signed with %s; have it issued with SHA-256", x.SignatureAlgorithm)
+	}
+	return ""
+}
+
+// mustStaple reports whether the TLS feature extension asks for status_request (RFC 7633, section 4.1).
+func mustStaple(x *x509.Certificate) bool {
+	feature := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}
+	const statusRequest = 5
+	for _, e := range x.Extensions {
+		if !e.Id.Equal(feature) {
+			continue
+		}
+		var features []int
+		if _, err := asn1.Unmarshal(e.Value, &features); err != nil {
+			return true
+		}
+		for _, f := range features {
+			if f == statusRequest {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// validity says what is wrong with the dates; empty if nothing.
+func validity(x *x509.Certificate, now time.Time) string {
+	switch {
+	case now.After(x.NotAfter):
+		return fmt.Sprintf("expired on %s", x.NotAfter.UTC().Format(time.DateOnly))
+	case now.Before(x.NotBefore):
+		return fmt.Sprintf("is not valid before %s", x.NotBefore.UTC().Format(time.DateOnly))
+	}
+	return ""
+}
+
+// choose returns the certificate for the name in hello that suits the client best, and the default
+// one for a name that is unknown or absent: it never fails (RFC 6066, section 3).
+func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
+	name := strings.ToLower(hello.ServerName)
+	if name != "" {
+		if cert := suited(hello, s.list, name); cert != nil {
+			return cert
+		}
+	}
+	// The default certificate may have a sibling with another kind of key for the same names.
+	unnamed := *hello
+	unnamed.ServerName = ""
+	if len(s.list[0].Leaf.DNSNames) > 0 {
+		if cert := suited(&unnamed, s.list, s.list[0].Leaf.DNSNames[0]); cert != nil {
+			return cert
+		}
+	}
+	return s.list[0]
+}
+
+// suited returns the first certificate for name that the client supports, or else the first for name.
+func suited(hello *tls.ClientHelloInfo, list []*tls.Certificate, name string) *tls.Certificate {
+	var first *tls.Certificate
+	for _, cert := range list {
+		if cert.Leaf.VerifyHostname(strings.Replace(name, "*", "x", 1)) != nil {
+			continue
+		}
+		if hello.SupportsCertificate(cert) == nil {
+			return cert
+		}
+		if first == nil {
+			first = cert
+		}
+	}
+	return first
+}

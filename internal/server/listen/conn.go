@@ -1,0 +1,237 @@
+package listen
+
+import (
+	"container/list"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"candor/internal/mail"
+)
+
+// Conn is a connection with its buffers, deadlines and transport state. Reading and writing are each
+// for one goroutine at a time. Buffers are taken from a pool when there is something to read or
+// write and go back while the connection idles, so that a blocked read holds none.
+type Conn struct {
+	server   *Server
+	door     *door
+	listener *Listener // the door's
+	id       string
+	remote   netip.AddrPort
+	local    netip.AddrPort
+	opened   time.Time
+
+	wire      *wire
+	tls       *tls.Conn // nil until TLS is up
+	cs        *tls.ConnectionState
+	transport mail.Transport
+	triedTLS  bool
+
+	reader
+	writer
+
+	// authenticated and completed (a command) end the limits for strangers.
+	isAuthenticated atomic.Bool
+	completed       atomic.Bool
+	aborted         atomic.Bool
+
+	// Owned by admission.
+	place  *list.Element // among the strangers
+	slot   *list.Element // among the half-finished handshakes
+	prefix netip.Prefix  // whose strangers are counted together
+	exempt bool
+
+	waitMu  sync.Mutex
+	waiting bool // in WaitInput
+}
+
+// wire is the socket as TLS sees it.
+type wire struct {
+	*net.TCPConn
+	raw syscall.RawConn
+	// sealed lets TLS work off what it has, without asking the socket for more.
+	sealed bool
+}
+
+// notNow is what a sealed wire says. TLS goes on after an error that is temporary.
+type notNow struct{}
+
+func (notNow) Error() string   { return "nothing more here" }
+func (notNow) Timeout() bool   { return true }
+func (notNow) Temporary() bool { return true }
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.sealed {
+		return 0, notNow{}
+	}
+	return w.TCPConn.Read(p)
+}
+
+// NetConn returns the socket, for options; not for reading.
+func (w *wire) NetConn() net.Conn { return w.TCPConn }
+
+func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{
+		server: s, door: d, listener: &d.Listener, id: s.nextID(), opened: time.Now(),
+		remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr()),
+		wire: &wire{TCPConn: tcp, raw: raw},
+	}
+	c.prefix = prefixOf(c.remote.Addr())
+	c.exempt = s.limits.exempt(c.remote.Addr())
+	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
+	c.transport.Floor, c.transport.FloorSource = d.Floor()
+	c.reader.init()
+	return c, nil
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	ap := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// Listener is where the connection came in.
+func (c *Conn) Listener() *Listener { return c.listener }
+
+// ID names the connection in the log.
+func (c *Conn) ID() string { return c.id }
+
+// Remote is the peer's address.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
+
+// Local is the address that the peer connected to.
+func (c *Conn) Local() netip.AddrPort { return c.local }
+
+func (c *Conn) count() *counters { return &c.door.counters }
+
+// Attrs returns the log keys that name the connection: service and addresses.
+func (c *Conn) Attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.String("svc", string(c.listener.Service)), slog.String("conn", c.id),
+		slog.String("rip", c.remote.Addr().String()), slog.Int("rport", int(c.remote.Port())),
+		slog.String("lip", c.local.Addr().String()), slog.Int("lport", int(c.local.Port())),
+	}
+}
+
+// Transport is the connection's state with its floor.
+func (c *Conn) Transport() mail.Transport { return c.transport }
+
+// Encrypted is the proof that verifiers of passwords ask for; false while the connection is clear.
+func (c *Conn) Encrypted() (mail.Encrypted, bool) {
+	if c.cs == nil {
+		return mail.Encrypted{}, false
+	}
+	e, err := mail.EncryptedBy(*c.cs)
+	return e, err == nil
+}
+
+// TLS returns the state of the completed handshake, for channel bindings; false if there was none.
+func (c *Conn) TLS() (tls.ConnectionState, bool) {
+	if c.cs == nil {
+		return tls.ConnectionState{}, false
+	}
+	return *c.cs, true
+}
+
+// CanStartTLS reports whether STARTTLS may be offered now.
+func (c *Conn) CanStartTLS() bool {
+	return c.listener.Mode.startsTLS() && !c.triedTLS && c.server.tlsFor(c.listener.Service) != nil
+}
+
+// Authenticated tells the limits that someone has logged in: the connection no longer counts among
+// the strangers, and the time to authenticate no longer runs.
+func (c *Conn) Authenticated() {
+	c.isAuthenticated.Store(true)
+	c.server.admission.leave(c)
+}
+
+// SetReadTimeout sets how long each wait for input from now on may take: that of ReadLine for a whole
+// line, those of Read and Peek for their first octet. Zero means until the limits of the
+// listener end it.
+func (c *Conn) SetReadTimeout(d time.Duration) { c.reader.timeout = d }
+
+// SetWriteTimeout sets how long each write to the socket from now on may take.
+func (c *Conn) SetWriteTimeout(d time.Duration) { c.writer.timeout = d }
+
+// abort closes the socket from another goroutine: reads and writes under way fail.
+func (c *Conn) abort() {
+	c.aborted.Store(true)
+	c.wire.TCPConn.Close()
+}
+
+// lingering bounds what close waits for, in time and octets.
+const (
+	lingering     = time.Second
+	lingerOctets  = 256 << 10
+	lastWriteTime = 5 * time.Second
+)
+
+// close sends what is buffered and ends the connection. Unread input would make the kernel reset the
+// connection and take our last reply with it, so it is read off first, for a moment.
+func (c *Conn) close() {
+	defer c.releaseAll()
+	if c.aborted.Load() {
+		return
+	}
+	if c.writer.timeout == 0 || c.writer.timeout > lastWriteTime {
+		c.writer.timeout = lastWriteTime
+	}
+	c.Flush()
+	if c.tls != nil {
+		c.tls.CloseWrite() // close_notify
+	}
+	if c.Buffered() > 0 || c.early() != nil {
+		c.linger()
+	}
+	c.wire.TCPConn.Close()
+}
+
+func (c *Conn) linger() {
+	c.wire.CloseWrite()
+	c.wire.TCPConn.SetReadDeadline(time.Now().Add(lingering))
+	scratch := smallBuffers.Get().(*[smallBuffer]byte)
+	defer smallBuffers.Put(scratch)
+	for total := 0; total < lingerOctets; {
+		n, err := c.wire.TCPConn.Read(scratch[:])
+		if total += n; err != nil {
+			return
+		}
+	}
+}
+
+// observe takes what a completed handshake showed into the transport state. What the client chose
+// freely is made fit for logs and header fields.
+func (c *Conn) observe(t *tls.Conn, mode mail.TLSMode) {
+	cs := t.ConnectionState()
+	c.tls, c.cs = t, &cs
+	c.transport.State, c.transport.Mode = mail.EncryptedUnauthenticated, mode
+	c.transport.Observe(cs)
+	c.transport.SNI = printable(c.transport.SNI)
+}
+
+// printable keeps at most 255 printable ASCII characters of s; others become "?".
+func printable(s string) string {
+	return strings.ReplaceAll(printableText(s), " ", "?")
+}
+
+// printableText is printable with spaces.
+func printableText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), 255)])
+}
+
+func (c *Conn) String() string { return fmt.Sprintf("%s from %s", c.listener.Name, c.remote) }

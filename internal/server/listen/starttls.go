@@ -1,0 +1,165 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"candor/internal/mail"
+)
+
+// StartTLS upgrades the connection (specification, section 2.8). It returns ErrEarlyData, having
+// written nothing, when octets follow the command already; else it writes goAhead, destroys the
+// reader and shakes hands. After any error the connection is only good for a last reply
+// (ErrEarlyData, ErrNoTLS) or for closing.
+func (c *Conn) StartTLS(ctx context.Context, goAhead string) error {
+	if !c.CanStartTLS() {
+		return ErrNoTLS
+	}
+	c.triedTLS = true
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.noEarlyData(); err != nil {
+		return err
+	}
+	c.WriteString(goAhead)
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	c.renewReader()
+	if err := c.handshake(mail.StartTLS); err != nil {
+		c.abort()
+		return err
+	}
+	return nil
+}
+
+// noEarlyData makes sure that nothing was sent behind the command: neither into the buffer nor into the
+// socket. A legal client waits for the go-ahead, so even a ClientHello counts.
+func (c *Conn) noEarlyData() error {
+	err := c.early()
+	if c.Buffered() > 0 || errors.Is(err, ErrEarlyData) {
+		c.logTLS(slog.LevelWarn, "starttls refused", slog.String("tls.fail", "starttls-injection"))
+		return ErrEarlyData
+	}
+	return err
+}
+
+// early looks, without waiting, whether the socket holds unread octets: ErrEarlyData, or io.EOF.
+func (c *Conn) early() error {
+	var b [1]byte
+	n, err := c.peekSocket(b[:])
+	switch {
+	case n > 0:
+		return ErrEarlyData
+	case errors.Is(err, unix.EAGAIN):
+		return nil
+	case err != nil:
+		return err
+	}
+	return io.EOF
+}
+
+// peekSocket copies what the socket holds into p without consuming it and without waiting.
+func (c *Conn) peekSocket(p []byte) (n int, err error) {
+	controlErr := c.wire.raw.Control(func(fd uintptr) { n, err = peek(fd, p) })
+	return n, errors.Join(controlErr, err)
+}
+
+func peek(fd uintptr, p []byte) (int, error) {
+	return ignoringEINTR(func() (int, error) {
+		n, _, err := unix.Recvfrom(int(fd), p, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return n, err
+	})
+}
+
+// renewReader forgets everything that was read in clear.
+func (c *Conn) renewReader() {
+	c.release()
+	old := c.reader
+	c.reader = reader{timeout: old.timeout, anyLine: old.anyLine}
+	c.reader.init()
+}
+
+// handshake makes the connection a TLS one. mode says how it came to that.
+func (c *Conn) handshake(mode mail.TLSMode) error {
+	s := c.server.tlsFor(c.listener.Service)
+	if s == nil {
+		return ErrNoTLS
+	}
+	c.server.admission.beginHandshake(c)
+	defer c.server.admission.endHandshake(c)
+	if d := c.server.admission.handshakeDelay(c, time.Now()); d > 0 {
+		c.pause(d)
+	}
+	c.wire.SetDeadline(time.Now().Add(c.server.limits.Handshake))
+	t := tls.Server(c.wire, s.outer())
+	if err := t.Handshake(); err != nil {
+		c.count().handshakesFailed.Add(1)
+		err = c.translate(err)
+		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", printableText(err.Error())))
+		return fmt.Errorf("tls handshake: %w", err)
+	}
+	c.wire.SetDeadline(time.Time{})
+	c.observe(t, mode)
+	c.count().handshakes.Add(1)
+	if c.cs.DidResume {
+		c.count().resumed.Add(1)
+	}
+	return nil
+}
+
+// pause delays the peer; it ends early when the connection is aborted.
+func (c *Conn) pause(d time.Duration) {
+	c.wire.SetReadDeadline(time.Now().Add(d))
+	c.wire.raw.Read(func(uintptr) bool { return false })
+}
+
+// implicit shakes hands on a port where TLS comes first, and explains itself to a peer that
+// waits for our greeting or speaks clear text (specification, section 2.7).
+func (c *Conn) implicit() error {
+	seen, err := c.firstOctets()
+	if err != nil {
+		return err
+	}
+	if seen != seenTLS {
+		return c.refuseClear(seen)
+	}
+	return c.handshake(mail.ImplicitTLS)
+}
+
+// firstOctets waits for the peer's first octets and tells, without consuming them, what they are.
+func (c *Conn) firstOctets() (seen, error) {
+	c.server.admission.beginHandshake(c)
+	defer c.server.admission.endHandshake(c)
+	var b [16]byte
+	var n int
+	var err error
+	c.wire.SetReadDeadline(time.Now().Add(c.server.limits.FirstByte))
+	waitErr := c.wire.raw.Read(func(fd uintptr) bool {
+		n, err = peek(fd, b[:])
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	switch waitErr = c.translate(waitErr); {
+	case waitErr == ErrTimeout:
+		return seenSilence, nil
+	case waitErr != nil:
+		return "", waitErr
+	case err != nil:
+		return "", err
+	case n == 0:
+		return "", io.EOF
+	}
+	return classify(b[:n]), nil
+}
+
+func (c *Conn) logTLS(level slog.Level, message string, attrs ...slog.Attr) {
+	c.server.log.LogAttrs(context.Background(), level, message, append(attrs, c.Attrs()...)...)
+}

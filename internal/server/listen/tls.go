@@ -1,0 +1,123 @@
+package listen
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	ticketRotation = 12 * time.Hour
+	ticketLifetime = 24 * time.Hour
+)
+
+// suites are those allowed under TLS 1.2 (specification, section 2.9; RFC 9325, section 4.2).
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// groups are in the order of preference.
+var groups = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384}
+
+// protocols are the ALPN ids. "smtp" is not registered, but used in the field.
+var protocols = map[Service]string{SMTP: "smtp", Submission: "smtp", IMAP: "imap", POP3: "pop3"}
+
+// foreign are the registered ALPN ids of other protocols: a client of a public MX that offers
+// nothing but these was sent here by somebody who redirects connections (ALPACA).
+var foreign = map[string]bool{
+	"http/0.9": true, "http/1.0": true, "http/1.1": true, "h2": true, "h2c": true, "h3": true,
+	"spdy/1": true, "spdy/2": true, "spdy/3": true, "imap": true, "pop3": true, "managesieve": true,
+	"ftp": true, "xmpp-client": true, "xmpp-server": true, "acme-tls/1": true, "mqtt": true, "dot": true,
+	"doq": true, "ntske/1": true, "sunrpc": true, "smb": true, "irc": true, "nntp": true, "nnsp": true,
+	"stun.turn": true, "stun.nat-discovery": true, "webrtc": true, "c-webrtc": true, "coap": true, "co": true,
+	"sip/2": true, "tds/8.0": true, "dicom": true, "postgresql": true, "radius/1.0": true, "radius/1.1": true,
+}
+
+// serviceTLS is the TLS side of one service: its configuration and its ticket keys, which live in
+// memory alone and are shared with no other service, so that a ticket of port 25 is useless on 993.
+type serviceTLS struct {
+	service      Service
+	certificates *Certificates
+
+	mu       sync.Mutex
+	set      *certificateSet // that the configurations were made for
+	keys     []ticketKey     // newest first
+	strict   *tls.Config
+	tolerant *tls.Config // without ALPN, for odd senders to a public MX
+}
+
+type ticketKey struct {
+	key  [32]byte
+	made time.Time
+}
+
+func newServiceTLS(s Service, c *Certificates) *serviceTLS {
+	return &serviceTLS{service: s, certificates: c}
+}
+
+// outer is the configuration that a connection begins with: it only finds the current one.
+func (s *serviceTLS) outer() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.configFor}
+}
+
+func (s *serviceTLS) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh(time.Now())
+	if s.service == SMTP && s.tolerates(hello.SupportedProtos) {
+		return s.tolerant, nil
+	}
+	return s.strict, nil
+}
+
+// tolerates reports whether a client with this ALPN list is let in without a common id.
+func (s *serviceTLS) tolerates(offered []string) bool {
+	if slices.Contains(offered, protocols[s.service]) {
+		return false
+	}
+	return slices.ContainsFunc(offered, func(id string) bool { return !foreign[id] })
+}
+
+// refresh makes new ticket keys when the newest is 12 h old or the certificates have changed.
+func (s *serviceTLS) refresh(now time.Time) {
+	set := s.certificates.current.Load()
+	fresh := set == s.set && len(s.keys) > 0 && now.Sub(s.keys[0].made) < ticketRotation &&
+		now.Sub(s.keys[len(s.keys)-1].made) < ticketLifetime
+	if fresh {
+		return
+	}
+	if set != s.set {
+		s.set, s.keys = set, nil
+	}
+	s.keys = slices.DeleteFunc(s.keys, func(k ticketKey) bool { return now.Sub(k.made) >= ticketLifetime })
+	if len(s.keys) == 0 || now.Sub(s.keys[0].made) >= ticketRotation {
+		k := ticketKey{made: now}
+		rand.Read(k.key[:]) // never fails
+		s.keys = slices.Insert(s.keys, 0, k)
+	}
+	s.strict = s.build([]string{protocols[s.service]})
+	s.tolerant = s.build(nil)
+}
+
+func (s *serviceTLS) build(alpn []string) *tls.Config {
+	set := s.set
+	c := &tls.Config{
+		MinVersion:       tls.VersionTLS12,
+		CipherSuites:     suites,
+		CurvePreferences: groups,
+		NextProtos:       alpn,
+		GetCertificate:   func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return set.choose(h), nil },
+		// Our answers are buffered up to whole records; small first records would only cost more writes.
+		DynamicRecordSizingDisabled: true,
+	}
+	keys := make([][32]byte, len(s.keys))
+	for i, k := range s.keys {
+		keys[i] = k.key
+	}
+	c.SetSessionTicketKeys(keys)
+	return c
+}
