@@ -128,20 +128,23 @@ func (h Header) Count(name string) int {
 	return n
 }
 
-// RemoveField returns the header without the fields of the given name and how many they were. All
-// other octets stay as they are; h is not changed, and is returned itself when nothing is removed.
+// RemoveField returns the header without the fields of the given name and how many they were. A
+// first line that begins with white space goes too: it would continue, and so forge, whatever trace
+// field is put on top. All other octets stay as they are; h is not changed.
 func (h Header) RemoveField(name string) (Header, int) {
 	n := h.Count(name)
-	if n == 0 {
+	orphan := len(h) > 0 && (h[0] == ' ' || h[0] == '\t')
+	if n == 0 && !orphan {
 		return h, 0
 	}
 	kept := make(Header, 0, len(h))
 	rest := h
 	for f := range h.Fields() {
 		rest = rest[len(f.Raw):]
-		if !f.Is(name) {
+		if !f.Is(name) && !orphan {
 			kept = append(kept, f.Raw...)
 		}
+		orphan = false
 	}
 	return append(kept, rest...), n
 }
