@@ -1,0 +1,155 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/store/directory"
+	"candor/internal/transit/queue"
+)
+
+// Client asks a running server over its operator socket. Its methods are those of Operations and
+// return the same errors.
+type Client struct {
+	http http.Client
+}
+
+// ErrNotRunning is returned by Dial when no server answers at the socket.
+var ErrNotRunning = errors.New("web: no server is running")
+
+// Dial finds out whether a server answers at the socket.
+func Dial(ctx context.Context, socket string) (*Client, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
+	}
+	conn, err := dial(ctx, "", "")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	conn.Close()
+	return &Client{http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: 5 * time.Minute}}, nil
+}
+
+// Close lets go of the connection.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// call carries out an operation of the server and decodes its answer into out, unless that is nil.
+func (c *Client) call(ctx context.Context, operation string, request, out any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://candor/v1/"+operation, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var p problem
+		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+			return fmt.Errorf("the server answered %s", resp.Status)
+		}
+		return &mail.Error{Kind: p.Kind, Status: p.Status, Text: p.Text}
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// ask is call for an operation that answers with a T.
+func ask[T any](ctx context.Context, c *Client, operation string, request any) (T, error) {
+	var answer T
+	err := c.call(ctx, operation, request, &answer)
+	return answer, err
+}
+
+// Domains is Operations.Domains; and so on for the others.
+func (c *Client) Domains(ctx context.Context) ([]mail.Domain, error) {
+	return ask[[]mail.Domain](ctx, c, "domains", none{})
+}
+
+// AddDomain makes a domain ours.
+func (c *Client) AddDomain(ctx context.Context, d mail.Domain) error {
+	return c.call(ctx, "domain/add", domainRequest{d}, nil)
+}
+
+// RemoveDomain removes a domain without accounts and aliases.
+func (c *Client) RemoveDomain(ctx context.Context, d mail.Domain) error {
+	return c.call(ctx, "domain/remove", domainRequest{d}, nil)
+}
+
+// Accounts returns all accounts.
+func (c *Client) Accounts(ctx context.Context) ([]directory.Account, error) {
+	return ask[[]directory.Account](ctx, c, "accounts", none{})
+}
+
+// AddAccount makes an account with its mailboxes.
+func (c *Client) AddAccount(ctx context.Context, a mail.Address, password string) error {
+	return c.call(ctx, "account/add", accountRequest{a, password}, nil)
+}
+
+// RemoveAccount removes an account with its mail.
+func (c *Client) RemoveAccount(ctx context.Context, a mail.Address) error {
+	return c.call(ctx, "account/remove", accountRequest{Address: a}, nil)
+}
+
+// SetPassword replaces an account's main password.
+func (c *Client) SetPassword(ctx context.Context, a mail.Address, password string) error {
+	return c.call(ctx, "account/password", accountRequest{a, password}, nil)
+}
+
+// Aliases returns all aliases.
+func (c *Client) Aliases(ctx context.Context) ([]directory.Alias, error) {
+	return ask[[]directory.Alias](ctx, c, "aliases", none{})
+}
+
+// AddAlias makes an alias.
+func (c *Client) AddAlias(ctx context.Context, a directory.Alias) error {
+	return c.call(ctx, "alias/add", a, nil)
+}
+
+// RemoveAlias removes an alias.
+func (c *Client) RemoveAlias(ctx context.Context, a mail.Address) error {
+	return c.call(ctx, "alias/remove", accountRequest{Address: a}, nil)
+}
+
+// QueueList returns what is queued.
+func (c *Client) QueueList(ctx context.Context) ([]QueueItem, error) {
+	return ask[[]QueueItem](ctx, c, "queue", none{})
+}
+
+// QueueShow returns one queued message.
+func (c *Client) QueueShow(ctx context.Context, id queue.ID) (QueueItem, error) {
+	return ask[QueueItem](ctx, c, "queue/show", queueRequest{id})
+}
+
+// QueueRetry makes a message, or with no id all, due now.
+func (c *Client) QueueRetry(ctx context.Context, id queue.ID) (int, error) {
+	return ask[int](ctx, c, "queue/retry", queueRequest{id})
+}
+
+// QueueRemove takes a message, or with no id all, out of the queue.
+func (c *Client) QueueRemove(ctx context.Context, id queue.ID) (int, error) {
+	return ask[int](ctx, c, "queue/remove", queueRequest{id})
+}
+
+// ServerStatus returns the server's status.
+func (c *Client) ServerStatus(ctx context.Context) (Status, error) {
+	return ask[Status](ctx, c, "status", none{})
+}

@@ -1,0 +1,174 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"candor/internal/mail"
+	"candor/internal/store/directory"
+	"candor/internal/transit/queue"
+)
+
+// maxRequest bounds an operator's request, in octets.
+const maxRequest = 1 << 20
+
+// accountRequest names an account; Password is for those that set one.
+type accountRequest struct {
+	Address  mail.Address `json:"address"`
+	Password string       `json:"password,omitempty"`
+}
+
+type domainRequest struct {
+	Domain mail.Domain `json:"domain"`
+}
+
+type queueRequest struct {
+	ID queue.ID `json:"id"`
+}
+
+// problem is a failed operation as JSON: what mail.Error says to strangers, and here the whole cause
+// too, since the operator is none.
+type problem struct {
+	Kind   mail.Kind   `json:"kind"`
+	Status mail.Status `json:"status"`
+	Text   string      `json:"text"`
+}
+
+// operation carries out a request's JSON and returns what to answer.
+type operation func(ctx context.Context, o *Operations, body []byte) (any, error)
+
+// with makes an operation of a function of a typed request.
+func with[Q any](f func(context.Context, *Operations, Q) (any, error)) operation {
+	return func(ctx context.Context, o *Operations, body []byte) (any, error) {
+		var q Q
+		if err := json.Unmarshal(body, &q); err != nil {
+			return nil, mail.Wrap(mail.Syntax, err, "the request is not understood")
+		}
+		return f(ctx, o, q)
+	}
+}
+
+type none struct{}
+
+// operations are the paths of the API: POST /v1/NAME with a JSON object.
+var operations = map[string]operation{
+	"status":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ServerStatus(ctx) }),
+	"domains": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Domains(ctx) }),
+	"domain/add": with(func(ctx context.Context, o *Operations, q domainRequest) (any, error) {
+		return nil, o.AddDomain(ctx, q.Domain)
+	}),
+	"domain/remove": with(func(ctx context.Context, o *Operations, q domainRequest) (any, error) {
+		return nil, o.RemoveDomain(ctx, q.Domain)
+	}),
+	"accounts": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Accounts(ctx) }),
+	"account/add": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.AddAccount(ctx, q.Address, q.Password)
+	}),
+	"account/remove": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.RemoveAccount(ctx, q.Address)
+	}),
+	"account/password": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.SetPassword(ctx, q.Address, q.Password)
+	}),
+	"aliases": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Aliases(ctx) }),
+	"alias/add": with(func(ctx context.Context, o *Operations, q directory.Alias) (any, error) {
+		return nil, o.AddAlias(ctx, q)
+	}),
+	"alias/remove": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.RemoveAlias(ctx, q.Address)
+	}),
+	"queue":        with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.QueueList(ctx) }),
+	"queue/show":   with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueShow(ctx, q.ID) }),
+	"queue/retry":  with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRetry(ctx, q.ID) }),
+	"queue/remove": with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRemove(ctx, q.ID) }),
+}
+
+// Handler serves the operator's API and /metrics. It knows nobody and asks for no login: give it to
+// a socket that only the operator can open.
+func Handler(o *Operations, metrics http.Handler, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	for name, op := range operations {
+		mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
+			var answer any
+			body, err := readBody(w, r)
+			if err == nil {
+				answer, err = op(r.Context(), o, body)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if err != nil {
+				e := mail.AsError(err)
+				log.Warn("operator request failed", "operation", name, "err", err)
+				w.WriteHeader(statusFor(e.Kind))
+				answer = problem{e.Kind, e.Status, err.Error()}
+			} else {
+				log.Info("operator request", "operation", name)
+			}
+			if err := json.NewEncoder(w).Encode(answer); err != nil {
+				log.Warn("answering the operator", "operation", name, "err", err)
+			}
+		})
+	}
+	return mux
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var raw json.RawMessage
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&raw)
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return nil, mail.Wrap(mail.TooBig, err, "the request is too big")
+	}
+	if err != nil {
+		return nil, mail.Wrap(mail.Syntax, err, "the request is not JSON")
+	}
+	return raw, nil
+}
+
+// httpStatus is HTTP's column of docs/errors.md.
+var httpStatus = map[mail.Kind]int{
+	mail.Internal: http.StatusInternalServerError, mail.Syntax: http.StatusBadRequest, mail.Sequence: http.StatusConflict,
+	mail.Unsupported: http.StatusNotImplemented, mail.NoAddress: http.StatusNotFound, mail.NotFound: http.StatusNotFound,
+	mail.Exists: http.StatusConflict, mail.InUse: http.StatusConflict, mail.Expunged: http.StatusGone,
+	mail.OverQuota: http.StatusInsufficientStorage, mail.TooBig: http.StatusRequestEntityTooLarge, mail.TooMany: http.StatusTooManyRequests,
+	mail.AuthFailed: http.StatusUnauthorized, mail.AuthNeeded: http.StatusUnauthorized, mail.Forbidden: http.StatusForbidden,
+	mail.NeedTLS: http.StatusForbidden, mail.Refused: http.StatusForbidden, mail.Loop: http.StatusLoopDetected,
+	mail.Expired: http.StatusGone, mail.Unavailable: http.StatusServiceUnavailable, mail.RemoteFailure: http.StatusBadGateway,
+}
+
+func statusFor(k mail.Kind) int {
+	if s, ok := httpStatus[k]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// Public is what an HTTP listener shows: /metrics to loopback clients of a loopback address; in clear, a redirect
+// to HTTPS; nothing else yet.
+func Public(hostname mail.Domain, metrics http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/metrics" && local(r):
+			metrics.ServeHTTP(w, r)
+		case r.TLS == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			http.Redirect(w, r, "https://"+string(hostname)+"/"+strings.TrimLeft(r.URL.EscapedPath(), "/"), http.StatusMovedPermanently)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// local reports whether both ends of the request's connection are loopback addresses.
+func local(r *http.Request) bool {
+	here, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !here.IP.IsLoopback() {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && net.ParseIP(host).IsLoopback()
+}

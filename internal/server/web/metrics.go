@@ -1,0 +1,72 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Source is a part whose numbers are shown: Stats returns a struct, or a slice of structs that each
+// have a field "name".
+type Source struct {
+	Part  string
+	Stats func() any
+}
+
+// Metrics prints the numbers of all sources for Prometheus, each as candor_PART_FIELD with the names
+// that the fields have in JSON, beside those of the process.
+func Metrics(sources ...Source) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector(sources))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+type collector []Source
+
+// Describe sends nothing: which numbers there are is known when they are collected.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	for _, s := range c {
+		text, err := json.Marshal(s.Stats())
+		if err != nil {
+			continue
+		}
+		var rows []map[string]any
+		if json.Unmarshal(text, &rows) != nil {
+			var row map[string]any
+			if json.Unmarshal(text, &row) != nil {
+				continue
+			}
+			rows = []map[string]any{row}
+		}
+		for _, row := range rows {
+			collect(out, s.Part, row)
+		}
+	}
+}
+
+func collect(out chan<- prometheus.Metric, part string, row map[string]any) {
+	var labels prometheus.Labels
+	if name, ok := row["name"].(string); ok {
+		labels = prometheus.Labels{"name": name}
+	}
+	for field, value := range row {
+		v, ok := value.(float64)
+		if b, isBool := value.(bool); isBool {
+			ok = true
+			if b {
+				v = 1
+			}
+		}
+		if !ok {
+			continue
+		}
+		name := "candor_" + part + "_" + strings.ReplaceAll(strings.ToLower(field), "-", "_")
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, "See Stats in the package "+part+".", nil, labels), prometheus.UntypedValue, v)
+	}
+}

@@ -1,0 +1,188 @@
+// Package web is the operator's API, over HTTP on a Unix socket, and the metrics page. Each operation exists
+// once, as a method of Operations: the handler of the running server calls it, and so does the command line when
+// no server runs. A Client has the same methods for a command line beside a running server.
+package web
+
+import (
+	"context"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/store/directory"
+	"candor/internal/store/mailbox"
+	"candor/internal/transit/queue"
+)
+
+// Operations are what an operator can do. Its methods may be called concurrently.
+type Operations struct {
+	Directory *directory.Directory
+	Mailboxes *mailbox.Store
+	Queue     *queue.Queue
+	Status    func(context.Context) (Status, error)
+}
+
+// Status is what `candor status` shows.
+type Status struct {
+	Running   bool             `json:"running"`
+	Hostname  mail.Domain      `json:"hostname"`
+	Started   time.Time        `json:"started,omitzero"`
+	Listeners []ListenerStatus `json:"listeners"`
+	Domains   int              `json:"domains"`
+	Accounts  int              `json:"accounts"`
+	Queued    int              `json:"queued"`
+	Warnings  []string         `json:"warnings,omitempty"`
+}
+
+// ListenerStatus is a listener with its policy and what that means in words.
+type ListenerStatus struct {
+	Name    string              `json:"name"`
+	Service string              `json:"service"`
+	Address string              `json:"address"`
+	Mode    string              `json:"tls"`
+	Floor   mail.TransportState `json:"tls.floor"`
+	Login   string              `json:"login"`
+	Words   string              `json:"words"`
+}
+
+// Domains returns the domains that are ours.
+func (o *Operations) Domains(ctx context.Context) ([]mail.Domain, error) {
+	return o.Directory.Domains(ctx)
+}
+
+// AddDomain makes a domain ours, with the mailboxes of the postmaster account that the first one brings.
+func (o *Operations) AddDomain(ctx context.Context, d mail.Domain) error {
+	if err := o.Directory.AddDomain(ctx, d); err != nil {
+		return err
+	}
+	accounts, err := o.Directory.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		if a.Address.Domain != d {
+			continue
+		}
+		if err := o.Mailboxes.CreateAccount(ctx, a.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveDomain removes a domain without accounts and aliases.
+func (o *Operations) RemoveDomain(ctx context.Context, d mail.Domain) error {
+	return o.Directory.RemoveDomain(ctx, d)
+}
+
+// Accounts returns all accounts.
+func (o *Operations) Accounts(ctx context.Context) ([]directory.Account, error) {
+	return o.Directory.Accounts(ctx)
+}
+
+// AddAccount makes an account with its mailboxes.
+func (o *Operations) AddAccount(ctx context.Context, a mail.Address, password string) error {
+	account, err := o.Directory.AddAccount(ctx, a, password)
+	if err != nil {
+		return err
+	}
+	return o.Mailboxes.CreateAccount(ctx, account.ID)
+}
+
+// RemoveAccount removes an account with its mail.
+func (o *Operations) RemoveAccount(ctx context.Context, a mail.Address) error {
+	account, err := o.Directory.RemoveAccount(ctx, a)
+	if err != nil {
+		return err
+	}
+	return o.Mailboxes.RemoveAccount(ctx, account.ID)
+}
+
+// SetPassword replaces an account's main password.
+func (o *Operations) SetPassword(ctx context.Context, a mail.Address, password string) error {
+	return o.Directory.SetPassword(ctx, a, password)
+}
+
+// Aliases returns all aliases.
+func (o *Operations) Aliases(ctx context.Context) ([]directory.Alias, error) {
+	return o.Directory.Aliases(ctx)
+}
+
+// AddAlias makes an alias.
+func (o *Operations) AddAlias(ctx context.Context, a directory.Alias) error {
+	return o.Directory.AddAlias(ctx, a)
+}
+
+// RemoveAlias removes an alias.
+func (o *Operations) RemoveAlias(ctx context.Context, a mail.Address) error {
+	return o.Directory.RemoveAlias(ctx, a)
+}
+
+// QueueItem is a queued message as the operator sees it. It holds no content.
+type QueueItem struct {
+	ID          queue.ID         `json:"id"`
+	ReversePath string           `json:"reverse_path"` // "<>" is null
+	Size        int64            `json:"size"`         // octets
+	Created     time.Time        `json:"created"`
+	Inbound     mail.Transport   `json:"inbound"`
+	Recipients  []QueueRecipient `json:"recipients"`
+}
+
+// QueueRecipient is a recipient that is not done yet, with its last attempt.
+type QueueRecipient struct {
+	Address   mail.Address    `json:"address"`
+	Attempts  int             `json:"attempts"`
+	Next      time.Time       `json:"next"`
+	RemoteMTA string          `json:"remote_mta,omitempty"`
+	Reply     string          `json:"reply,omitempty"`
+	Transport *mail.Transport `json:"transport,omitempty"`
+}
+
+func queueItem(i queue.Item) QueueItem {
+	v := QueueItem{ID: i.ID, ReversePath: "<" + i.Envelope.ReversePath.String() + ">", Size: i.BlobSize, Created: i.Created, Inbound: i.Inbound}
+	for _, r := range i.Recipients {
+		q := QueueRecipient{Address: r.Recipient.Address, Attempts: r.Attempts, Next: r.Next}
+		if l := r.Last; l != nil {
+			q.RemoteMTA, q.Reply, q.Transport = l.RemoteMTA, l.Reply, &l.Transport
+			if q.Reply == "" && l.Err != nil {
+				q.Reply = l.Err.Error()
+			}
+		}
+		v.Recipients = append(v.Recipients, q)
+	}
+	return v
+}
+
+// QueueList returns what is queued.
+func (o *Operations) QueueList(ctx context.Context) ([]QueueItem, error) {
+	items, err := o.Queue.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]QueueItem, len(items))
+	for i := range items {
+		all[i] = queueItem(items[i])
+	}
+	return all, nil
+}
+
+// QueueShow returns one queued message.
+func (o *Operations) QueueShow(ctx context.Context, id queue.ID) (QueueItem, error) {
+	i, err := o.Queue.Show(ctx, id)
+	if err != nil {
+		return QueueItem{}, err
+	}
+	return queueItem(i), nil
+}
+
+// QueueRetry makes a message, or with no id all, due now; it returns how many recipients that concerns.
+func (o *Operations) QueueRetry(ctx context.Context, id queue.ID) (int, error) {
+	return o.Queue.Retry(ctx, id)
+}
+
+// QueueRemove takes a message, or with no id all, out of the queue without a report.
+func (o *Operations) QueueRemove(ctx context.Context, id queue.ID) (int, error) {
+	return o.Queue.Remove(ctx, id)
+}
+
+// ServerStatus returns the server's status.
+func (o *Operations) ServerStatus(ctx context.Context) (Status, error) { return o.Status(ctx) }

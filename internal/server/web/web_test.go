@@ -1,0 +1,163 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"candor/internal/mail"
+	"candor/internal/mailtest"
+	"candor/internal/server/web"
+	"candor/internal/store/directory"
+	"candor/internal/transit/queue"
+)
+
+// serve answers operators on a socket until the test ends.
+func serve(t *testing.T) (*web.Client, *web.Operations) {
+	t.Helper()
+	w := mailtest.NewWorld(t, "domain example.org\n")
+	q, err := queue.Open(t.Context(), w.DB, queue.Options{Hostname: mailtest.Hostname, Log: w.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	o := &web.Operations{Directory: w.Directory, Mailboxes: w.Mailboxes, Queue: q, Status: func(context.Context) (web.Status, error) {
+		return web.Status{Running: true, Hostname: mailtest.Hostname}, nil
+	}}
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: web.Handler(o, web.Metrics(), w.Log)}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	c, err := web.Dial(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, o
+}
+
+// TestClient: an operation through the socket does what it does directly, and fails with the same error.
+func TestClient(t *testing.T) {
+	c, o := serve(t)
+	ctx := t.Context()
+	ann := mail.Address{Local: "ann", Domain: "example.org"}
+	if err := c.AddAccount(ctx, ann, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	direct := o.AddAccount(ctx, ann, "secret")
+	if err := c.AddAccount(ctx, ann, "secret"); !mail.IsKind(err, mail.Exists) || err.Error() != direct.Error() {
+		t.Errorf("adding twice: %v; directly: %v", err, direct)
+	}
+	if err := c.AddAlias(ctx, directory.Alias{Address: mail.Address{Local: "sales", Domain: "example.org"}, Targets: []mail.Address{ann}}); err != nil {
+		t.Error(err)
+	}
+	if err := c.SetPassword(ctx, mail.Address{Local: "nobody", Domain: "example.org"}, "x"); !mail.IsKind(err, mail.NotFound) {
+		t.Errorf("password of nobody: %v", err)
+	}
+	accounts, err := c.Accounts(ctx)
+	if err != nil || len(accounts) != 2 { // with postmaster
+		t.Errorf("accounts %+v, %v", accounts, err)
+	}
+	aliases, err := c.Aliases(ctx)
+	if err != nil || len(aliases) != 1 || aliases[0].Targets[0] != ann {
+		t.Errorf("aliases %+v, %v", aliases, err)
+	}
+	if err := c.AddDomain(ctx, "example.net"); err != nil {
+		t.Error(err)
+	}
+	if domains, err := c.Domains(ctx); err != nil || len(domains) != 2 {
+		t.Errorf("domains %v, %v", domains, err)
+	}
+	if items, err := c.QueueList(ctx); err != nil || len(items) != 0 {
+		t.Errorf("queue %v, %v", items, err)
+	}
+	if _, err := c.QueueShow(ctx, "nothing"); !mail.IsKind(err, mail.NotFound) {
+		t.Errorf("showing nothing: %v", err)
+	}
+	if s, err := c.ServerStatus(ctx); err != nil || !s.Running {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	if err := c.RemoveAlias(ctx, mail.Address{Local: "sales", Domain: "example.org"}); err != nil {
+		t.Error(err)
+	}
+	if err := c.RemoveAccount(ctx, ann); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDialNobody(t *testing.T) {
+	if _, err := web.Dial(t.Context(), filepath.Join(t.TempDir(), "s")); err == nil {
+		t.Error("something answered")
+	}
+}
+
+// TestMetrics: numbers and flags of a struct, and of rows with names.
+func TestMetrics(t *testing.T) {
+	h := web.Metrics(
+		web.Source{Part: "a", Stats: func() any {
+			return struct {
+				N    int  `json:"n"`
+				Down bool `json:"down"`
+			}{7, true}
+		}},
+		web.Source{Part: "b", Stats: func() any {
+			return []struct {
+				Name string `json:"name"`
+				N    int    `json:"n"`
+			}{{"x", 1}, {"y", 2}}
+		}},
+	)
+	r := httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{"candor_a_n 7\n", "candor_a_down 1\n", `candor_b_n{name="x"} 1`, `candor_b_n{name="y"} 2`, "go_goroutines"} {
+		if !strings.Contains(r.Body.String(), want) {
+			t.Errorf("no %q in\n%s", want, r.Body)
+		}
+	}
+}
+
+// TestPublic: metrics only on loopback; a redirect in clear; nothing else.
+func TestPublic(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "numbers") })
+	h := web.Public("mail.example.org", metrics)
+	get := func(path, remote, local string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "http://mail.example.org"+path, nil)
+		r.RemoteAddr = remote
+		here, err := net.ResolveTCPAddr("tcp", local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, here)))
+		return w
+	}
+	if w := get("/metrics", "127.0.0.1:9", "127.0.0.1:80"); w.Body.String() != "numbers" {
+		t.Errorf("on loopback: %d %s", w.Code, w.Body)
+	}
+	for _, c := range [][2]string{{"192.0.2.1:9", "192.0.2.2:80"}, {"192.0.2.1:9", "127.0.0.1:80"}} {
+		if w := get("/metrics", c[0], c[1]); strings.Contains(w.Body.String(), "numbers") {
+			t.Errorf("from %s at %s: %d %s", c[0], c[1], w.Code, w.Body)
+		}
+	}
+	if w := get("//evil.example/x", "192.0.2.1:9", "192.0.2.2:80"); w.Header().Get("Location") != "https://mail.example.org/evil.example/x" {
+		t.Errorf("redirected to %q", w.Header().Get("Location"))
+	}
+}
+
+// TestEveryKindHasAStatus: adding a kind makes this door answer.
+func TestEveryKindHasAStatus(t *testing.T) {
+	for _, k := range mail.Kinds() {
+		if web.StatusFor(k) == http.StatusOK || (web.StatusFor(k) == http.StatusInternalServerError) != (k == mail.Internal) {
+			t.Errorf("%s: %d", k, web.StatusFor(k))
+		}
+	}
+}
