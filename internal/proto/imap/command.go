@@ -68,7 +68,7 @@ type (
 
 // parsers has the grammar of each command's arguments, from the space that precedes them.
 var parsers = map[string]func(*lexer) any{
-	"CAPABILITY": parseNone, "NOOP": parseNone, "LOGOUT": parseNone, "STARTTLS": parseNone,
+	"CAPABILITY": parseNone, "NOOP": parseNone, "LOGOUT": parseNone, "STARTTLS": parseStartTLS,
 	"CHECK": parseNone, "CLOSE": parseNone, "UNSELECT": parseNone, "EXPUNGE": parseNone,
 	"IDLE": parseNone, "NAMESPACE": parseNone,
 	"ID": parseID, "ENABLE": parseEnable, "LOGIN": parseLogin, "AUTHENTICATE": parseAuthenticate,
@@ -93,6 +93,13 @@ func (c *Command) Parse() (any, error) {
 }
 
 func parseNone(*lexer) any { return None{} }
+
+func parseStartTLS(l *lexer) any {
+	if len(l.b) > 0 {
+		l.fail("STARTTLS takes no parameter")
+	}
+	return None{}
+}
 
 func parseID(l *lexer) any {
 	var id ID

@@ -1,0 +1,85 @@
+package imapd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/server/listen"
+	"candor/internal/store/directory"
+)
+
+// maxResponse is the longest line of a SASL exchange, in octets.
+const maxResponse = 12288
+
+// authenticate runs a SASL exchange. RFC 9051, section 6.2.2, RFC 4959.
+func (s *session) authenticate(ctx context.Context, a imap.Authenticate) (imap.Response, error) {
+	proof, ok := s.conn.Encrypted()
+	if !ok {
+		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
+	}
+	x, err := s.server.directory.StartSASL(ctx, proof, s.attempt(a.Mechanism))
+	if mail.IsKind(err, mail.Unsupported) {
+		return imap.Response{}, mail.Wrap(mail.Unsupported, err, "Mechanism not offered")
+	}
+	if err != nil {
+		return imap.Response{}, s.failedLogin(a.Mechanism, "", err)
+	}
+	if err := s.exchange(ctx, x, a.Initial); err != nil {
+		return imap.Response{}, s.failedLogin(a.Mechanism, x.Login(), err)
+	}
+	return s.welcome(ctx, a.Mechanism, x.Account())
+}
+
+// exchange passes challenges and responses between the client and x until x is done.
+func (s *session) exchange(ctx context.Context, x *directory.Exchange, response []byte) error {
+	for {
+		challenge, done, err := x.Next(ctx, response)
+		clear(response)
+		if err != nil {
+			return err
+		}
+		if done && challenge == nil {
+			return nil
+		}
+		if response, err = s.ask(challenge); err != nil {
+			return err
+		}
+		if done {
+			if len(response) > 0 {
+				return mail.Errorf(mail.Syntax, "empty response expected")
+			}
+			return nil
+		}
+	}
+}
+
+// ask sends a challenge and reads the response, which "*" cancels.
+func (s *session) ask(challenge []byte) ([]byte, error) {
+	s.send(imap.AppendContinue(s.scratch, challenge))
+	if err := s.conn.Flush(); err != nil {
+		return nil, lost(err)
+	}
+	line, err := s.conn.ReadLine(maxResponse)
+	if errors.Is(err, listen.ErrLineTooLong) {
+		return nil, mail.Errorf(mail.Syntax, "Response is too long")
+	}
+	if err != nil {
+		return nil, lost(err)
+	}
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok {
+		return nil, mail.Errorf(mail.Syntax, "Line must end in CRLF")
+	}
+	if string(text) == "*" {
+		return nil, mail.Errorf(mail.Syntax, "Authentication cancelled")
+	}
+	response, err := imap.DecodeBase64(text)
+	clear(text)
+	if err != nil {
+		return nil, mail.Errorf(mail.Syntax, "Response is not base64")
+	}
+	return response, nil
+}

@@ -1,0 +1,262 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+
+	"candor/internal/mail"
+	"candor/internal/message"
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// maxHeader is how much of a header is searched for fields (specification, section 2.10), in octets.
+const maxHeader = 256 << 10
+
+// isWhole reports whether an item asks for the message as it is, for which no attributes are needed.
+func isWhole(item *imap.BodyItem) bool {
+	return item.Kind != imap.BinarySize && len(item.Section.Path) == 0 && item.Section.Kind == message.Whole
+}
+
+// planned is the response for one message: its text up to the bodies, and where these are.
+type planned struct {
+	uid    mailbox.UID
+	text   []byte
+	pieces []piece // as Fetch.Bodies
+}
+
+// piece is where a body item lies in the message. encoding is to be taken off it.
+type piece struct {
+	offset, size int64
+	encoding     string
+	decoded      int64 // size without the encoding, for BINARY
+	absent       bool
+}
+
+// bodies tells of f.entries with their bodies. All that needs the store's snapshot is planned first;
+// then the bodies stream, one after the other.
+func (f *fetching) bodies(ctx context.Context) error {
+	plan, err := f.plan(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range plan {
+		if err := f.sendPlanned(ctx, &plan[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fetching) plan(ctx context.Context) ([]planned, error) {
+	plan := make([]planned, 0, len(f.entries))
+	if f.Items&recordItems == 0 && !f.partial {
+		for _, e := range f.entries {
+			if seq := f.sequence(e.UID); seq > 0 {
+				plan = append(plan, planned{uid: e.UID, text: f.s.appendEntry(nil, seq, e, f.items(e))})
+			}
+		}
+		return plan, nil
+	}
+	uids := make([]mailbox.UID, len(f.entries))
+	for i, e := range f.entries {
+		uids[i] = e.UID
+	}
+	next := 0
+	err := f.s.selected.box.Records(ctx, uids, func(r *mailbox.Record) error {
+		for uids[next] < r.UID {
+			next++
+			f.missing = true
+		}
+		e := f.entries[next]
+		next++
+		seq := f.sequence(e.UID)
+		if seq == 0 {
+			return nil
+		}
+		p, err := f.planOne(seq, e, r)
+		plan = append(plan, p)
+		return err
+	})
+	return plan, err
+}
+
+func (f *fetching) planOne(seq int, e mailbox.Entry, r *mailbox.Record) (planned, error) {
+	text, err := f.appendItems(nil, seq, e, r)
+	p := planned{uid: e.UID, text: text}
+	if err != nil || !f.partial {
+		return p, err
+	}
+	a, err := r.Attributes()
+	if err != nil {
+		return p, err
+	}
+	for i := range f.Bodies {
+		p.pieces = append(p.pieces, locate(a, &f.Bodies[i]))
+	}
+	return p, nil
+}
+
+// locate finds an item in the message.
+func locate(a *message.Attributes, item *imap.BodyItem) piece {
+	if item.Kind == imap.Body || len(item.Section.Path) == 0 {
+		offset, size, ok := a.Range(item.Section)
+		return piece{offset: offset, size: size, absent: !ok}
+	}
+	part, ok := a.Part(item.Section.Path)
+	if !ok {
+		return piece{absent: true}
+	}
+	p := piece{offset: part.BodyOffset, size: part.BodySize, encoding: part.Encoding}
+	if part.Type == "MULTIPART" || part.Type == "MESSAGE" && len(part.Children) > 0 {
+		p.encoding = "" // what encloses parts has no encoding of its own (RFC 2045, section 6.4)
+	}
+	return p
+}
+
+// sendPlanned sends the response for one message, or nothing if it is gone by now.
+func (f *fetching) sendPlanned(ctx context.Context, p *planned) error {
+	body, err := f.s.selected.box.OpenBody(ctx, p.uid)
+	if mail.IsKind(err, mail.Expunged) {
+		f.missing = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if p.pieces == nil {
+		p.pieces = slices.Repeat([]piece{{size: body.Size()}}, len(f.Bodies))
+	}
+	for i := range p.pieces {
+		if err := p.pieces[i].measure(body, &f.Bodies[i]); mail.IsKind(err, mail.Unsupported) {
+			f.unknown = true
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	f.s.conn.Write(p.text)
+	first := p.text[len(p.text)-1] == '('
+	for i := range f.Bodies {
+		if !first {
+			f.s.conn.WriteString(" ")
+		}
+		first = false
+		f.s.conn.WriteString(f.Bodies[i].Label)
+		if err := f.s.sendPiece(body, &f.Bodies[i], p.pieces[i]); err != nil {
+			// The response is half written: nothing sensible can follow it.
+			return lost(err)
+		}
+	}
+	f.s.conn.WriteString(")\r\n")
+	return nil
+}
+
+// sendPiece sends the value of an item, from the space that precedes it.
+func (s *session) sendPiece(body mailbox.Body, item *imap.BodyItem, p piece) error {
+	switch {
+	case p.absent && item.Kind == imap.BinarySize:
+		s.conn.WriteString(" 0")
+		return nil
+	case p.absent:
+		s.conn.WriteString(" NIL")
+		return nil
+	case item.Kind != imap.Body:
+		return s.sendBinary(body, item, p)
+	case item.Section.Kind == message.HeaderFields || item.Section.Kind == message.HeaderFieldsNot:
+		return s.sendFields(body, item, p)
+	}
+	offset, size := clip(item.Partial, p.size)
+	s.send(imap.AppendLiteralMark(append(s.scratch, ' '), size))
+	if offset == 0 && size == body.Size() {
+		_, err := body.WriteTo(s.conn)
+		return err
+	}
+	return s.copyRange(io.NewSectionReader(body, p.offset+offset, size), size)
+}
+
+// clip returns which part of size octets a partial range means (RFC 9051, section 6.4.5).
+func clip(p *imap.Partial, size int64) (offset, n int64) {
+	if p == nil {
+		return 0, size
+	}
+	offset = min(p.Offset, size)
+	return offset, min(p.Size, size-offset)
+}
+
+// copyRange sends exactly n octets of r.
+func (s *session) copyRange(r io.Reader, n int64) error {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	for n > 0 {
+		got, err := r.Read(buf[:min(n, int64(len(buf)))])
+		if got > 0 {
+			n -= int64(got)
+			if _, err := s.conn.Write(buf[:got]); err != nil {
+				return err
+			}
+		}
+		if err != nil && n > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendFields sends the header fields asked for.
+func (s *session) sendFields(body mailbox.Body, item *imap.BodyItem, p piece) error {
+	header := make([]byte, min(p.size, maxHeader))
+	if _, err := body.ReadAt(header, p.offset); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	fields := message.SelectFields(header, item.Section.Fields, item.Section.Kind == message.HeaderFieldsNot)
+	offset, size := clip(item.Partial, int64(len(fields)))
+	s.send(imap.AppendLiteralMark(append(s.scratch, ' '), size))
+	s.conn.Write(fields[offset : offset+size])
+	return nil
+}
+
+// measure decodes a BINARY item to know its length, which must be told first: the part is decoded
+// twice rather than held (RFC 3516, section 4.2). Errors: Unsupported.
+func (p *piece) measure(body mailbox.Body, item *imap.BodyItem) error {
+	if item.Kind == imap.Body || p.absent {
+		return nil
+	}
+	r, err := p.decode(body)
+	if err != nil {
+		return err
+	}
+	p.decoded, err = io.Copy(io.Discard, r)
+	return err
+}
+
+// decode reads the piece without its transfer encoding.
+func (p *piece) decode(body mailbox.Body) (io.Reader, error) {
+	r := io.NewSectionReader(body, p.offset, p.size)
+	if p.encoding == "" {
+		return r, nil
+	}
+	return message.Decode(p.encoding, r)
+}
+
+// sendBinary sends a part without its transfer encoding, or how long that is.
+func (s *session) sendBinary(body mailbox.Body, item *imap.BodyItem, p piece) error {
+	if item.Kind == imap.BinarySize {
+		s.send(strconv.AppendInt(append(s.scratch, ' '), p.decoded, 10))
+		return nil
+	}
+	r, err := p.decode(body)
+	if err != nil {
+		return err
+	}
+	offset, size := clip(item.Partial, p.decoded)
+	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
+		return err
+	}
+	s.send(imap.AppendLiteralMark(append(s.scratch, " ~"...), size))
+	return s.copyRange(r, size)
+}

@@ -1,0 +1,31 @@
+package imapd
+
+import (
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"candor/internal/mailtest"
+	"candor/internal/server/listen"
+)
+
+// TestImaplib runs Python's imaplib, which was written by others, against the server.
+func TestImaplib(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not here")
+	}
+	w := mailtest.NewWorld(t, "account ann@example.org secret\n")
+	d := door(Limits{})
+	addr := w.Serve(t, listen.IMAP, listen.Required, d.Handler(t, w))
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, "testdata/imaplib_client.py", port)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "done\n") {
+		t.Fatalf("imaplib: %v\n%s\nlog:\n%s", err, out, w.Logged)
+	}
+}

@@ -1,0 +1,328 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// fetch tells of messages by number. RFC 9051, section 6.4.5; RFC 7162, section 3.1.4.
+func (s *session) fetch(ctx context.Context, a imap.Fetch) (imap.Response, error) {
+	uids, err := s.selected.bySequence(a.Set)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	f := s.newFetching(a)
+	if r, err := f.run(ctx, uids); err != nil || r.Condition != imap.OK {
+		return r, err
+	}
+	if f.missing {
+		// RFC 2180, section 4.1.2: the client has numbers for messages that are gone.
+		return imap.Response{}, mail.Errorf(mail.Expunged, "Some of the messages were expunged")
+	}
+	return imap.Response{}, nil
+}
+
+// uidFetch tells of messages by UID, and tells the UID.
+func (s *session) uidFetch(ctx context.Context, a imap.Fetch) (imap.Response, error) {
+	a.Items |= imap.FetchUID
+	return s.newFetching(a).run(ctx, s.selected.byUID(a.Set))
+}
+
+// The items that come from an entry, from a record, and from a record's attributes.
+const (
+	recordItems    = imap.FetchInternalDate | imap.FetchSize | attributeItems
+	attributeItems = imap.FetchEnvelope | imap.FetchBody | imap.FetchBodyStructure
+)
+
+// fetching is a FETCH under way. It goes through its messages in chunks, so that neither the
+// store's snapshot nor memory is held for as long as a slow client reads.
+type fetching struct {
+	imap.Fetch
+	s       *session
+	entries []mailbox.Entry
+	at      int  // where in selected.uids the search for the next UID begins
+	missing bool // a message was gone
+	unknown bool // a part could not be decoded
+
+	seen    bool // sets \Seen
+	partial bool // asks for a part of a message, whose place its attributes tell
+}
+
+// fetchChunk is how many messages are looked up at a time: fewer when their bodies follow.
+const (
+	fetchChunk = 512
+	bodyChunk  = 32
+)
+
+func (s *session) newFetching(a imap.Fetch) *fetching {
+	f := &fetching{Fetch: a, s: s}
+	if a.Items&imap.FetchModSeq != 0 {
+		s.condStore = true
+	}
+	for i := range a.Bodies {
+		f.seen = f.seen || !a.Bodies[i].Peek && !s.selected.readOnly
+		f.partial = f.partial || !isWhole(&a.Bodies[i])
+	}
+	return f
+}
+
+// run tells of uids. That a part has an encoding nobody knows is the answer in the end, after all
+// other messages (RFC 3516, section 4.3).
+func (f *fetching) run(ctx context.Context, uids []mailbox.UID) (imap.Response, error) {
+	size := fetchChunk
+	if len(f.Bodies) > 0 {
+		size = bodyChunk
+	}
+	for chunk := range slices.Chunk(uids, size) {
+		if err := f.chunk(ctx, chunk); err != nil {
+			return imap.Response{}, err
+		}
+	}
+	if f.unknown {
+		return imap.Response{Condition: imap.No, Code: "UNKNOWN-CTE", Text: "Transfer encoding is not known"}, nil
+	}
+	return imap.Response{}, nil
+}
+
+func (f *fetching) chunk(ctx context.Context, uids []mailbox.UID) error {
+	box := f.s.selected.box
+	f.entries = box.Entries(f.entries[:0], uids)
+	f.missing = f.missing || len(f.entries) < len(uids)
+	if f.ChangedSince != nil {
+		since := mailbox.ModSeq(*f.ChangedSince)
+		f.entries = slices.DeleteFunc(f.entries, func(e mailbox.Entry) bool { return e.ModSeq <= since })
+	}
+	if f.seen {
+		if err := f.markSeen(ctx); err != nil {
+			return err
+		}
+	}
+	f.s.server.stats.fetched.Add(uint64(len(f.entries)))
+	switch {
+	case len(f.entries) == 0:
+		return nil
+	case len(f.Bodies) > 0:
+		return f.bodies(ctx)
+	case f.Items&recordItems != 0:
+		return f.records(ctx)
+	}
+	for _, e := range f.entries {
+		if seq := f.sequence(e.UID); seq > 0 {
+			f.s.send(append(f.s.appendEntry(f.s.scratch, seq, e, f.Items), ")\r\n"...))
+		}
+	}
+	return nil
+}
+
+// markSeen sets \Seen where it is not set; the new flags are told with the rest (RFC 9051, section 6.4.5).
+func (f *fetching) markSeen(ctx context.Context) error {
+	var unseen []mailbox.UID
+	for _, e := range f.entries {
+		if e.Flags&mailbox.Seen == 0 {
+			unseen = append(unseen, e.UID)
+		}
+	}
+	if len(unseen) == 0 {
+		return nil
+	}
+	sel := f.s.selected
+	stored, err := sel.box.Store(ctx, mailbox.Change{UIDs: unseen, Mode: mailbox.AddFlags, Flags: []string{`\Seen`}})
+	if err != nil {
+		return err
+	}
+	sel.own = append(sel.own, stored.ModSeq)
+	for i := range f.entries {
+		if e := &f.entries[i]; e.Flags&mailbox.Seen == 0 {
+			e.Flags |= mailbox.Seen
+			e.ModSeq = stored.ModSeq
+		}
+	}
+	return nil
+}
+
+// items are those told of e: a message that has just become \Seen shows its flags.
+func (f *fetching) items(e mailbox.Entry) imap.FetchItems {
+	items := f.Items
+	if f.seen && slices.Contains(f.s.selected.own, e.ModSeq) {
+		items |= imap.FetchFlags
+		if f.s.condStore {
+			items |= imap.FetchModSeq
+		}
+	}
+	return items
+}
+
+// sequence returns the number of the message with uid; UIDs must be asked for in rising order.
+func (f *fetching) sequence(uid mailbox.UID) int {
+	uids := f.s.selected.uids[f.at:]
+	if len(uids) > 0 && uids[0] == uid { // the next one, most often
+		f.at++
+		return f.at
+	}
+	n, ok := slices.BinarySearch(uids, uid)
+	f.at += n
+	if !ok {
+		return 0
+	}
+	f.at++
+	return f.at
+}
+
+// renderBuffers hold the responses of a chunk until they are written outside of the store's snapshot.
+var renderBuffers = sync.Pool{New: func() any { b := make([]byte, 0, renderFull+renderFull/4); return &b }}
+
+// renderFull is when a buffer is written, in octets.
+const renderFull = 64 << 10
+
+// errFull stops a walk through records whose responses fill the buffer.
+var errFull = errors.New("imapd: buffer is full")
+
+// records tells of f.entries what the store has in records, in as many walks as the buffer needs.
+func (f *fetching) records(ctx context.Context) error {
+	buf := renderBuffers.Get().(*[]byte)
+	defer renderBuffers.Put(buf)
+	uids := make([]mailbox.UID, len(f.entries))
+	for i, e := range f.entries {
+		uids[i] = e.UID
+	}
+	next := 0
+	for next < len(uids) {
+		b := (*buf)[:0]
+		err := f.s.selected.box.Records(ctx, uids[next:], func(r *mailbox.Record) error {
+			for uids[next] < r.UID {
+				next++
+				f.missing = true
+			}
+			var err error
+			if b, err = f.appendRecord(b, f.entries[next], r); err != nil {
+				return err
+			}
+			if next++; len(b) >= renderFull && next < len(uids) {
+				return errFull
+			}
+			return nil
+		})
+		full := errors.Is(err, errFull)
+		if err != nil && !full {
+			return err
+		}
+		f.s.conn.Write(b)
+		if cap(b) <= 4*renderFull {
+			*buf = b
+		}
+		if !full {
+			break
+		}
+	}
+	return nil
+}
+
+// appendRecord appends the whole response for a message.
+func (f *fetching) appendRecord(b []byte, e mailbox.Entry, r *mailbox.Record) ([]byte, error) {
+	seq := f.sequence(e.UID)
+	if seq == 0 {
+		return b, nil
+	}
+	b, err := f.appendItems(b, seq, e, r)
+	return append(b, ")\r\n"...), err
+}
+
+// appendItems appends "* 1 FETCH (" and all items that have no section.
+func (f *fetching) appendItems(b []byte, seq int, e mailbox.Entry, r *mailbox.Record) ([]byte, error) {
+	items := f.items(e)
+	b = f.s.appendEntry(b, seq, e, items)
+	if items&recordItems == 0 {
+		return b, nil
+	}
+	if items&imap.FetchSize != 0 {
+		b = strconv.AppendInt(append(separated(b), "RFC822.SIZE "...), r.Size, 10)
+	}
+	if items&imap.FetchInternalDate != 0 {
+		b = imap.AppendDateTime(append(separated(b), "INTERNALDATE "...), r.Received)
+	}
+	if items&attributeItems == 0 {
+		return b, nil
+	}
+	a, err := r.Attributes()
+	if err != nil {
+		return b, err
+	}
+	style := f.s.style()
+	if items&imap.FetchEnvelope != 0 {
+		b = imap.AppendEnvelope(append(separated(b), "ENVELOPE "...), &a.Envelope, style)
+	}
+	if items&imap.FetchBody != 0 {
+		b = imap.AppendBody(append(separated(b), "BODY "...), &a.Root, style)
+	}
+	if items&imap.FetchBodyStructure != 0 {
+		b = imap.AppendBodyStructure(append(separated(b), "BODYSTRUCTURE "...), &a.Root, style)
+	}
+	return b, nil
+}
+
+// separated appends a space unless the first item follows.
+func separated(b []byte) []byte {
+	if b[len(b)-1] == '(' {
+		return b
+	}
+	return append(b, ' ')
+}
+
+// appendEntry appends "* 1 FETCH (" and those of items that come from the entry.
+func (s *session) appendEntry(b []byte, seq int, e mailbox.Entry, items imap.FetchItems) []byte {
+	b = strconv.AppendInt(append(b, "* "...), int64(seq), 10)
+	b = append(b, " FETCH ("...)
+	if items&imap.FetchUID != 0 {
+		b = strconv.AppendUint(append(b, "UID "...), uint64(e.UID), 10)
+	}
+	if items&imap.FetchFlags != 0 {
+		b = s.appendFlags(append(separated(b), "FLAGS ("...), e.Flags)
+		b = append(b, ')')
+	}
+	if items&imap.FetchModSeq != 0 {
+		b = strconv.AppendUint(append(separated(b), "MODSEQ ("...), uint64(e.ModSeq), 10)
+		b = append(b, ')')
+	}
+	return b
+}
+
+// appendFlags appends the names of f. Keywords made since the client was last told are looked up.
+func (s *session) appendFlags(b []byte, f mailbox.Flags) []byte {
+	first := len(b)
+	for i, name := range systemFlags {
+		if f&(1<<i) != 0 {
+			b = appendWord(b, first, name)
+		}
+	}
+	f &^= 1<<mailbox.KeywordBit - 1
+	if f == 0 {
+		return b
+	}
+	if known := s.selected.keywords; f>>(mailbox.KeywordBit+len(known)) == 0 {
+		for i, name := range known {
+			if f&(1<<(mailbox.KeywordBit+i)) != 0 {
+				b = appendWord(b, first, name)
+			}
+		}
+		return b
+	}
+	for _, name := range s.selected.box.FlagNames(f) {
+		b = appendWord(b, first, name)
+	}
+	return b
+}
+
+// appendWord appends a word to those that begin at first.
+func appendWord(b []byte, first int, word string) []byte {
+	if len(b) > first {
+		b = append(b, ' ')
+	}
+	return append(b, word...)
+}

@@ -1,0 +1,91 @@
+package imapd
+
+import (
+	"context"
+	"log/slog"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/store/directory"
+)
+
+// loginMethod is LOGIN in the log and for the verifier.
+const loginMethod = "IMAP-LOGIN"
+
+// login verifies a name and a password. RFC 9051, section 6.2.3.
+func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error) {
+	defer clear(a.Password)
+	proof, ok := s.conn.Encrypted()
+	if !ok {
+		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
+	}
+	account, err := s.server.directory.Login(ctx, proof, s.attempt(loginMethod), a.User, a.Password)
+	if err != nil {
+		return imap.Response{}, s.failedLogin(loginMethod, a.User, err)
+	}
+	return s.welcome(ctx, loginMethod, account)
+}
+
+func (s *session) attempt(mechanism string) directory.Attempt {
+	return directory.Attempt{Service: directory.IMAP, Mechanism: mechanism, Remote: s.conn.Remote().Addr()}
+}
+
+// welcome begins the authenticated state.
+func (s *session) welcome(ctx context.Context, method string, a directory.Account) (imap.Response, error) {
+	account, err := s.server.mailboxes.Account(ctx, a.ID)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	s.account, s.user = account, a.Address.String()
+	s.conn.Authenticated()
+	s.server.stats.logins.Add(1)
+	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method))
+	return imap.Response{Code: "CAPABILITY " + s.capabilities(), Text: "Logged in"}, nil
+}
+
+// failedLogin logs a refusal and returns the error to answer with, which says the same whatever
+// was wrong (specification, R-25). After the last try it says goodbye.
+func (s *session) failedLogin(method, user string, err error) error {
+	switch {
+	case mail.IsKind(err, mail.AuthFailed):
+		s.denied(method, user, "wrong-credential")
+		if s.tries++; s.tries >= s.server.limits.AuthTries {
+			s.bye("Too many failed logins")
+		}
+		return mail.Wrap(mail.AuthFailed, err, "Authentication failed")
+	case mail.IsKind(err, mail.Unavailable):
+		s.denied(method, user, "unavailable")
+		return mail.Wrap(mail.Unavailable, err, "Temporary authentication failure")
+	}
+	return err
+}
+
+// denied counts and logs a login that was refused.
+func (s *session) denied(method, user, reason string) {
+	if method == "LOGIN" {
+		method = loginMethod
+	}
+	s.server.stats.denied.Add(1)
+	s.logLogin(slog.LevelWarn, "login deny", slog.String("user", user), slog.String("method", method), slog.String("reason", reason))
+}
+
+// logLogin logs an attempt with the keys of the specification, sections 1.2 and 1.3.
+func (s *session) logLogin(level slog.Level, what string, attrs ...slog.Attr) {
+	transport := s.conn.Transport()
+	attrs = append(append(attrs, s.conn.Attrs()...), transport.Attrs()...)
+	s.log.LogAttrs(context.Background(), level, what, attrs...)
+}
+
+// sentUser returns the name in a LOGIN that is refused without being looked at, for the log.
+func sentUser(c imap.Command) string {
+	if c.Name != "LOGIN" {
+		return ""
+	}
+	args, err := c.Parse()
+	if err != nil {
+		return ""
+	}
+	a := args.(imap.Login)
+	clear(a.Password)
+	return a.User
+}

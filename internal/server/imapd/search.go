@@ -1,0 +1,209 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// search finds messages and tells their numbers. RFC 9051, section 6.4.4; RFC 4731; RFC 5182.
+func (s *session) search(ctx context.Context, a imap.Search) (imap.Response, error) {
+	return s.searchMessages(ctx, a, false)
+}
+
+// uidSearch finds messages and tells their UIDs.
+func (s *session) uidSearch(ctx context.Context, a imap.Search) (imap.Response, error) {
+	return s.searchMessages(ctx, a, true)
+}
+
+func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool) (imap.Response, error) {
+	sel := s.selected
+	if !a.KnownCharset() {
+		s.unsave(a)
+		return imap.Response{Condition: imap.No, Code: "BADCHARSET (US-ASCII UTF-8)", Text: "Charset is not known"}, nil
+	}
+	criteria, err := sel.criteria(a.Key)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	if a.ModSeq {
+		s.condStore = true
+	}
+	found, err := sel.search(ctx, criteria)
+	if err != nil {
+		s.unsave(a)
+		return imap.Response{}, err
+	}
+	if a.Return&imap.ReturnSave != 0 {
+		sel.saved = slices.Clone(savedPart(found, a.Return))
+		if a.Return == imap.ReturnSave {
+			return imap.Response{}, nil
+		}
+	}
+	s.tellFound(a, found, byUID)
+	return imap.Response{}, nil
+}
+
+// unsave empties "$" when a search that was to fill it fails (RFC 5182, section 2.1).
+func (s *session) unsave(a imap.Search) {
+	if a.Return&imap.ReturnSave != 0 {
+		s.selected.saved = nil
+	}
+}
+
+// savedPart is what SAVE keeps: with MIN or MAX and neither ALL nor COUNT only these messages
+// (RFC 5182, section 2.1).
+func savedPart(found []mailbox.UID, r imap.SearchReturn) []mailbox.UID {
+	if len(found) == 0 || r&(imap.ReturnMin|imap.ReturnMax) == 0 || r&(imap.ReturnAll|imap.ReturnCount) != 0 {
+		return found
+	}
+	var part []mailbox.UID
+	if r&imap.ReturnMin != 0 {
+		part = append(part, found[0])
+	}
+	if last := found[len(found)-1]; r&imap.ReturnMax != 0 && !slices.Contains(part, last) {
+		part = append(part, last)
+	}
+	return part
+}
+
+// search asks the store, unless every message is wanted. Messages known to be gone do not match.
+func (sel *selected) search(ctx context.Context, c mailbox.Criteria) ([]mailbox.UID, error) {
+	if c.Op == mailbox.And && len(c.Children) == 0 {
+		if len(sel.expunged) == 0 {
+			return sel.uids, nil
+		}
+		return without(slices.Clone(sel.uids), sel.expunged), nil
+	}
+	return sel.box.Search(ctx, sel.uids, c)
+}
+
+// tellFound sends the result: SEARCH to a client of IMAP4rev1 that asked for no more, else ESEARCH.
+func (s *session) tellFound(a imap.Search, found []mailbox.UID, byUID bool) {
+	var top mailbox.ModSeq
+	if a.ModSeq && len(found) > 0 {
+		top = s.selected.topModSeq(a, found)
+	}
+	if !a.Extended && !s.rev2 {
+		s.tellSearch(found, top, byUID)
+		return
+	}
+	if !a.Extended {
+		a.Return = imap.ReturnAll
+	}
+	b := append(append(s.scratch, "* ESEARCH (TAG "...), '"')
+	b = append(append(b, s.tag...), `")`...)
+	if byUID {
+		b = appendResults(append(b, " UID"...), a.Return, found)
+	} else {
+		b = appendResults(b, a.Return, s.selected.numbers(found))
+	}
+	if top > 0 {
+		b = strconv.AppendUint(append(b, " MODSEQ "...), uint64(top), 10)
+	}
+	s.send(append(b, "\r\n"...))
+}
+
+// appendResults appends the results of RFC 4731; without matches MIN, MAX and ALL are left out.
+func appendResults[N ~uint32](b []byte, r imap.SearchReturn, found []N) []byte {
+	if len(found) > 0 {
+		if r&imap.ReturnMin != 0 {
+			b = strconv.AppendUint(append(b, " MIN "...), uint64(found[0]), 10)
+		}
+		if r&imap.ReturnMax != 0 {
+			b = strconv.AppendUint(append(b, " MAX "...), uint64(found[len(found)-1]), 10)
+		}
+		if r&imap.ReturnAll != 0 {
+			b = imap.AppendNumbers(append(b, " ALL "...), found)
+		}
+	}
+	if r&imap.ReturnCount != 0 {
+		b = strconv.AppendInt(append(b, " COUNT "...), int64(len(found)), 10)
+	}
+	return b
+}
+
+func (s *session) tellSearch(found []mailbox.UID, top mailbox.ModSeq, byUID bool) {
+	b := append(s.scratch, "* SEARCH"...)
+	if byUID {
+		b = appendEach(b, found)
+	} else {
+		b = appendEach(b, s.selected.numbers(found))
+	}
+	if top > 0 {
+		b = strconv.AppendUint(append(b, " (MODSEQ "...), uint64(top), 10)
+		b = append(b, ')')
+	}
+	s.send(append(b, "\r\n"...))
+}
+
+func appendEach[N ~uint32](b []byte, found []N) []byte {
+	for _, n := range found {
+		b = strconv.AppendUint(append(b, ' '), uint64(n), 10)
+	}
+	return b
+}
+
+// topModSeq is the highest MODSEQ of the messages that the result names (RFC 7162, section 3.1.10).
+func (sel *selected) topModSeq(a imap.Search, found []mailbox.UID) mailbox.ModSeq {
+	if a.Extended {
+		found = savedPart(found, a.Return)
+	}
+	var top mailbox.ModSeq
+	for chunk := range slices.Chunk(found, entryChunk) {
+		for _, e := range sel.box.Entries(nil, chunk) {
+			top = max(top, e.ModSeq)
+		}
+	}
+	return top
+}
+
+// searchOps translates the tests that take the same arguments in the grammar and in the store.
+var searchOps = map[imap.SearchOp]mailbox.Op{
+	imap.SearchAnd: mailbox.And, imap.SearchOr: mailbox.Or, imap.SearchNot: mailbox.Not,
+	imap.SearchFlag: mailbox.HasFlag, imap.SearchHeader: mailbox.Header,
+	imap.SearchBody: mailbox.BodyText, imap.SearchText: mailbox.AnyText,
+	imap.SearchLarger: mailbox.Larger, imap.SearchSmaller: mailbox.Smaller,
+	imap.SearchBefore: mailbox.Before, imap.SearchOn: mailbox.On, imap.SearchSince: mailbox.Since,
+	imap.SearchSentBefore: mailbox.SentBefore, imap.SearchSentOn: mailbox.SentOn, imap.SearchSentSince: mailbox.SentSince,
+	imap.SearchModSeq: mailbox.ModSeqFrom, imap.SearchYounger: mailbox.Younger, imap.SearchOlder: mailbox.Older,
+}
+
+// criteria makes a search key one of the store, where messages have UIDs and none is recent.
+func (sel *selected) criteria(k imap.SearchKey) (mailbox.Criteria, error) {
+	switch k.Op {
+	case imap.SearchRecent:
+		return mailbox.Criteria{Op: mailbox.Not, Children: []mailbox.Criteria{{Op: mailbox.And}}}, nil
+	case imap.SearchUID:
+		return mailbox.Criteria{Op: mailbox.InUIDs, UIDs: sel.byUID(k.Set)}, nil
+	case imap.SearchSet:
+		uids, err := sel.bySequence(k.Set)
+		return mailbox.Criteria{Op: mailbox.InUIDs, UIDs: uids}, err
+	}
+	op, ok := searchOps[k.Op]
+	if !ok {
+		return mailbox.Criteria{}, mail.Errorf(mail.Unsupported, "Search key is not supported")
+	}
+	c := mailbox.Criteria{Op: op, Flag: k.Flag, Field: k.Field, Text: k.Text, Date: k.Date}
+	switch k.Op {
+	case imap.SearchLarger, imap.SearchSmaller:
+		c.Size = int64(k.Number)
+	case imap.SearchModSeq:
+		c.ModSeq = mailbox.ModSeq(k.Number)
+	case imap.SearchYounger, imap.SearchOlder:
+		c.Within = time.Duration(k.Number) * time.Second
+	}
+	for _, child := range k.Keys {
+		cc, err := sel.criteria(child)
+		if err != nil {
+			return c, err
+		}
+		c.Children = append(c.Children, cc)
+	}
+	return c, nil
+}

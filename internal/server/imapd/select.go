@@ -1,0 +1,79 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// selectMailbox opens a mailbox. RFC 9051, section 6.3.2; RFC 7162, section 3.1.8.
+func (s *session) selectMailbox(ctx context.Context, a imap.Select) (imap.Response, error) {
+	return s.open(ctx, a, false)
+}
+
+// examine opens a mailbox and changes nothing in it. RFC 9051, section 6.3.3.
+func (s *session) examine(ctx context.Context, a imap.Select) (imap.Response, error) {
+	return s.open(ctx, a, true)
+}
+
+// open closes the selected mailbox, also if the new one cannot be opened.
+func (s *session) open(ctx context.Context, a imap.Select, readOnly bool) (imap.Response, error) {
+	s.closed()
+	info, err := s.lookup(ctx, a.Mailbox)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	box, err := s.account.Open(ctx, info.ID)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	s.condStore = s.condStore || a.CondStore
+	st := box.State()
+	s.selected = &selected{
+		box: box, info: info, readOnly: readOnly,
+		uids: st.UIDs, keywords: st.Keywords, told: st.HighestModSeq, changed: box.Wait(st.HighestModSeq),
+	}
+	s.describe(st)
+	if readOnly {
+		return imap.Response{Code: "READ-ONLY"}, nil
+	}
+	return imap.Response{Code: "READ-WRITE"}, nil
+}
+
+// describe sends what a client must know of the mailbox it opened. RECENT and UNSEEN are of
+// IMAP4rev1, where no message is ever recent here; LIST is of IMAP4rev2.
+func (s *session) describe(st mailbox.State) {
+	s.sendFlagNames()
+	s.send(imap.AppendNumbered(s.scratch, len(st.UIDs), "EXISTS"))
+	if !s.rev2 {
+		s.send(imap.AppendNumbered(s.scratch, 0, "RECENT"))
+		if seq := s.selected.firstUnseen(st); seq > 0 {
+			s.sendf("* OK [UNSEEN %d] First unseen message", seq)
+		}
+	}
+	s.sendf("* OK [UIDVALIDITY %d] UIDs are valid", st.Info.UIDValidity)
+	s.sendf("* OK [UIDNEXT %d] Predicted next UID", st.UIDNext)
+	s.sendf("* OK [HIGHESTMODSEQ %d] Highest", st.HighestModSeq)
+	if s.rev2 {
+		b := s.appendName(append(s.scratch, `* LIST () "/" `...), s.selected.info.Name)
+		s.send(append(b, "\r\n"...))
+	}
+}
+
+// firstUnseen returns the number of the first message without \Seen; 0: there is none.
+func (sel *selected) firstUnseen(st mailbox.State) int {
+	if st.Unseen == 0 {
+		return 0
+	}
+	for chunk := range slices.Chunk(sel.uids, entryChunk) {
+		for _, e := range sel.box.Entries(nil, chunk) {
+			if e.Flags&mailbox.Seen == 0 {
+				at, _ := slices.BinarySearch(sel.uids, e.UID)
+				return at + 1
+			}
+		}
+	}
+	return 0
+}

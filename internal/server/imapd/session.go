@@ -1,0 +1,292 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/server/listen"
+	"candor/internal/store/mailbox"
+)
+
+// The waits of a session (specification, section 2.10). What a client sends once it has begun to
+// send comes within lineTimeout; what is written to it is taken within writeTimeout.
+const (
+	lineTimeout  = 5 * time.Minute
+	writeTimeout = 5 * time.Minute
+	// finishTime is what a command under way has left when the server shuts down.
+	finishTime = 10 * time.Second
+)
+
+// session lives as long as the connection. What CLOSE or a failed SELECT drops is in selected.
+type session struct {
+	server *Server
+	conn   *listen.Conn
+	reader *imap.Reader
+	log    *slog.Logger
+
+	user     string // as logged in
+	account  *mailbox.Account
+	selected *selected
+
+	rev2      bool // ENABLE IMAP4rev2
+	condStore bool // RFC 7162, section 3.1
+
+	tag     string // of the command under way
+	replied bool   // its tagged response is sent already, as STARTTLS does
+	bad     int    // commands answered BAD, in a row
+	tries   int    // logins refused
+	ended   bool   // nothing more is to be said
+	goodbye string // why the session ended, for the log
+	scratch []byte // for rendering; empty, and given up while waiting
+
+	closing <-chan struct{} // closed when the server shuts down
+}
+
+func newSession(s *Server, c *listen.Conn) *session {
+	c.SetReadTimeout(lineTimeout)
+	c.SetWriteTimeout(writeTimeout)
+	return &session{server: s, conn: c, reader: imap.NewReader(c), log: s.log}
+}
+
+func (s *session) encrypted() bool {
+	_, ok := s.conn.Encrypted()
+	return ok
+}
+
+func (s *session) state() states {
+	switch {
+	case s.selected != nil:
+		return selecting
+	case s.account != nil:
+		return authenticated
+	}
+	return notAuthenticated
+}
+
+// style is how strings are rendered for the client.
+func (s *session) style() imap.Style {
+	if s.rev2 {
+		return imap.Rev2
+	}
+	return imap.Rev1
+}
+
+// send writes b, which was appended to scratch, and takes its memory back.
+func (s *session) send(b []byte) {
+	s.conn.Write(b) // a failure shows at the next Flush
+	s.scratch = b[:0]
+}
+
+func (s *session) sendf(format string, args ...any) {
+	s.send(append(fmt.Appendf(s.scratch, format, args...), "\r\n"...))
+}
+
+// serve is the session's loop: it owns the socket, reads commands, writes replies and recovers a panic.
+func (s *session) serve(ctx context.Context) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishTime, cancel) })
+	defer stop()
+	defer s.leave()
+	defer s.recoverPanic()
+	s.closing = ctx.Done()
+	s.sendf("* OK [CAPABILITY %s] %s Candor ready", s.capabilities(), s.server.hostname)
+	for !s.ended {
+		err := s.wait(ctx)
+		if err == nil {
+			err = s.next(work)
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+	}
+	s.conn.Flush()
+}
+
+// wait sends what is pending and waits for the next command, holding no buffers, unless the client
+// has sent it already.
+func (s *session) wait(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s.conn.Buffered() > 0 {
+		return nil
+	}
+	if err := s.conn.Flush(); err != nil {
+		return err
+	}
+	s.scratch = nil
+	s.reader.Release()
+	return s.conn.WaitInput(ctx, s.server.limits.Idle)
+}
+
+func (s *session) limits() imap.Limits {
+	l := &s.server.limits
+	if s.account == nil {
+		return imap.Limits{Line: l.StrangerLine, Literals: l.StrangerLiterals}
+	}
+	return imap.Limits{Line: l.Line, Literals: l.Literals}
+}
+
+// invite asks for a synchronising literal of a command that may go on (RFC 9051, section 4.3).
+func (s *session) invite(c imap.Command) error {
+	if _, err := s.find(c); err != nil {
+		return err
+	}
+	return s.goAhead("+ Ready for literal data\r\n")
+}
+
+// goAhead sends a continuation request.
+func (s *session) goAhead(line string) error {
+	s.conn.WriteString(line)
+	return s.conn.Flush()
+}
+
+// next reads a command, runs it and replies. An error ends the connection.
+func (s *session) next(ctx context.Context) error {
+	c, err := s.reader.Next(s.limits(), s.invite)
+	s.tag = c.Tag
+	s.server.stats.commands.Add(1)
+	var r imap.Response
+	switch {
+	case err == nil:
+		r, err = s.run(ctx, c)
+	case errors.Is(err, listen.ErrLineTooLong):
+		err = mail.Errorf(mail.Syntax, "Line is too long")
+	case !understood(err):
+		return lost(err)
+	}
+	if err != nil {
+		if r, err = s.refusal(c, err); err != nil {
+			return err
+		}
+	}
+	if s.replied {
+		s.replied = false
+		return nil
+	}
+	if r.Text == "" {
+		r.Text = c.Name + " completed"
+	}
+	s.reply(r)
+	return nil
+}
+
+// run finds the command's row, parses its arguments and calls its handler. Afterwards the client
+// hears what has changed meanwhile.
+func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error) {
+	row, err := s.find(c)
+	if err != nil {
+		return imap.Response{}, s.refuseMessage(c, err)
+	}
+	args, err := s.parse(c)
+	if err != nil {
+		return imap.Response{}, s.refuseMessage(c, err)
+	}
+	r, err := row.run(s, ctx, args)
+	if err != nil {
+		return r, err
+	}
+	if r.Condition != imap.Bad {
+		err = s.sync(ctx, row.flags&keepsNumbers == 0)
+	}
+	return r, err
+}
+
+// parse parses the arguments; those of APPEND come with their literal.
+func (s *session) parse(c imap.Command) (any, error) {
+	args, err := c.Parse()
+	if err != nil || c.Name != "APPEND" {
+		return args, err
+	}
+	if c.Message == nil {
+		return nil, mail.Errorf(mail.Syntax, "message literal expected")
+	}
+	return appending{args.(imap.Append), *c.Message}, nil
+}
+
+// refuseMessage reads past the message of an APPEND that fails before its handler, and returns cause.
+func (s *session) refuseMessage(c imap.Command, cause error) error {
+	if c.Message == nil || c.Message.Sync {
+		return cause
+	}
+	return s.skipMessage(c.Message.Size, cause)
+}
+
+// find returns the command's row, or why it is not allowed now.
+func (s *session) find(c imap.Command) (*command, error) {
+	row := commandsByName[c.Name]
+	if row == nil {
+		return nil, mail.Errorf(mail.Syntax, "Unknown command")
+	}
+	if !s.encrypted() && row.flags&beforeTLS == 0 {
+		return nil, s.needTLS(row, c)
+	}
+	if row.states&s.state() != 0 {
+		return row, nil
+	}
+	switch {
+	case s.account == nil:
+		return nil, mail.Errorf(mail.AuthNeeded, "Log in first")
+	case row.states&selecting != 0:
+		return nil, mail.Errorf(mail.Sequence, "Select a mailbox first")
+	}
+	return nil, mail.Errorf(mail.Sequence, "Not allowed after login")
+}
+
+// needTLS refuses a command on a connection in clear (specification, R-20 and R-21). That a password
+// came is noted; the password is not looked at.
+func (s *session) needTLS(row *command, c imap.Command) error {
+	if row.flags&credentials == 0 {
+		return mail.Errorf(mail.NeedTLS, "TLS required first")
+	}
+	s.server.stats.inClear.Add(1)
+	s.denied(c.Name, sentUser(c), "cleartext-credential")
+	return mail.Errorf(mail.NeedTLS, "Not accepted without encryption: set SSL/TLS on port 993 (or STARTTLS). "+
+		"A password just sent may have been read by others")
+}
+
+// refusal translates the error of a command. An error of the connection comes back.
+func (s *session) refusal(c imap.Command, err error) (imap.Response, error) {
+	if isLost(err) {
+		return imap.Response{}, err
+	}
+	if mail.AsError(err).Kind == mail.Internal {
+		s.log.LogAttrs(context.Background(), slog.LevelError, "command failed", append(s.conn.Attrs(),
+			slog.String("user", s.user), slog.String("command", c.Name), slog.Any("err", err))...)
+	}
+	return imap.CodeFor(err), nil
+}
+
+// reply writes the response to the command under way. Too many bad commands in a row end the session.
+func (s *session) reply(r imap.Response) {
+	tag := s.tag
+	if tag == "" {
+		tag = "*"
+	}
+	s.send(r.Append(s.scratch, tag))
+	if r.Condition != imap.Bad {
+		s.bad = 0
+		return
+	}
+	s.server.stats.bad.Add(1)
+	limit := s.server.limits.BadCommands
+	if s.account == nil {
+		limit = s.server.limits.StrangerBad
+	}
+	if s.bad++; s.bad >= limit {
+		s.bye("Too many bad commands")
+	}
+}
+
+// bye announces the end of the connection (RFC 9051, section 7.1.5).
+func (s *session) bye(text string) {
+	s.sendf("* BYE %s", text)
+	s.ended, s.goodbye = true, text
+}

@@ -1,0 +1,35 @@
+package imapd
+
+import (
+	"context"
+
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// status counts a mailbox. RFC 9051, section 6.3.11; RFC 7162, section 3.1.7; RFC 7889.
+func (s *session) status(ctx context.Context, a imap.Status) (imap.Response, error) {
+	info, err := s.lookup(ctx, a.Mailbox)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	if a.Items&imap.StatusHighestModSeq != 0 {
+		s.condStore = true
+	}
+	return imap.Response{}, s.sendStatus(ctx, info, a.Items)
+}
+
+func (s *session) sendStatus(ctx context.Context, info mailbox.Info, items imap.StatusItems) error {
+	st, err := s.account.Status(ctx, info.ID)
+	if err != nil {
+		return err
+	}
+	b := s.appendName(append(s.scratch, "* STATUS "...), info.Name)
+	b = imap.AppendStatus(append(b, ' '), items, imap.StatusData{
+		Messages: uint64(st.Messages), UIDNext: uint64(st.UIDNext), UIDValidity: uint64(st.UIDValidity),
+		Unseen: uint64(st.Unseen), Deleted: uint64(st.Deleted), Size: uint64(st.Size),
+		HighestModSeq: uint64(st.HighestModSeq), AppendLimit: uint64(s.server.limits.Message),
+	})
+	s.send(append(b, "\r\n"...))
+	return nil
+}

@@ -1,0 +1,116 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"candor/internal/mail"
+	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
+)
+
+// store changes flags by number. RFC 9051, section 6.4.6; RFC 7162, section 3.1.3.
+func (s *session) store(ctx context.Context, a imap.Store) (imap.Response, error) {
+	uids, err := s.selected.bySequence(a.Set)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	return s.storeFlags(ctx, a, uids, false)
+}
+
+// uidStore changes flags by UID.
+func (s *session) uidStore(ctx context.Context, a imap.Store) (imap.Response, error) {
+	return s.storeFlags(ctx, a, s.selected.byUID(a.Set), true)
+}
+
+// storeModes translates the modes of the grammar.
+var storeModes = [...]mailbox.StoreMode{imap.ReplaceFlags: mailbox.ReplaceFlags, imap.AddFlags: mailbox.AddFlags, imap.RemoveFlags: mailbox.RemoveFlags}
+
+func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.UID, byUID bool) (imap.Response, error) {
+	if r := s.writable(); r.Condition != imap.OK {
+		return r, nil
+	}
+	if err := checkFlags(a.Flags); err != nil {
+		return imap.Response{}, err
+	}
+	change := mailbox.Change{UIDs: uids, Mode: storeModes[a.Mode], Flags: a.Flags}
+	if a.UnchangedSince != nil {
+		since := mailbox.ModSeq(*a.UnchangedSince)
+		change.UnchangedSince = &since
+		s.condStore = true
+	}
+	if len(uids) == 0 {
+		return imap.Response{}, nil
+	}
+	stored, err := s.selected.box.Store(ctx, change)
+	if err != nil {
+		return imap.Response{}, err
+	}
+	s.selected.own = append(s.selected.own, stored.ModSeq)
+	if s.selected.makesKeyword(a.Flags) {
+		if err := s.sync(ctx, false); err != nil {
+			return imap.Response{}, err
+		}
+	}
+	s.tellStored(a, uids, stored, byUID)
+	if len(stored.Modified) == 0 {
+		return imap.Response{}, nil
+	}
+	return imap.Response{Code: s.modified(stored.Modified, byUID), Text: "Conditional STORE failed for some"}, nil
+}
+
+// checkFlags refuses system flags that do not exist.
+func checkFlags(flags []string) error {
+	for _, f := range flags {
+		if strings.HasPrefix(f, `\`) && f != `\Recent` && !slices.Contains(systemFlags, f) {
+			return mail.Errorf(mail.Unsupported, "There is no flag %.40s", f)
+		}
+	}
+	return nil
+}
+
+// tellStored sends the new flags. With .SILENT only a client that counts MODSEQs hears anything,
+// and that is the new MODSEQ (RFC 7162, section 3.1.3).
+func (s *session) tellStored(a imap.Store, uids []mailbox.UID, stored mailbox.Stored, byUID bool) {
+	sel := s.selected
+	items := imap.FetchItems(0)
+	switch {
+	case !a.Silent:
+		items = imap.FetchFlags
+	case !s.condStore:
+		return
+	default:
+		uids = stored.Changed
+	}
+	if s.condStore {
+		items |= imap.FetchModSeq
+	}
+	if byUID {
+		items |= imap.FetchUID
+	}
+	at := 0
+	for chunk := range slices.Chunk(uids, entryChunk) {
+		for _, e := range sel.box.Entries(nil, chunk) {
+			n, ok := slices.BinarySearch(sel.uids[at:], e.UID)
+			if at += n; ok {
+				s.send(append(s.appendEntry(s.scratch, at+1, e, items), ")\r\n"...))
+			}
+		}
+	}
+}
+
+// makesKeyword reports whether one of flags is a keyword that the client has not been told of.
+func (sel *selected) makesKeyword(flags []string) bool {
+	return slices.ContainsFunc(flags, func(f string) bool {
+		return !strings.HasPrefix(f, `\`) && !slices.ContainsFunc(sel.keywords, func(k string) bool { return strings.EqualFold(k, f) })
+	})
+}
+
+// modified is the MODIFIED response code.
+func (s *session) modified(uids []mailbox.UID, byUID bool) string {
+	if byUID {
+		return string(imap.AppendNumbers([]byte("MODIFIED "), uids))
+	}
+	return string(imap.AppendNumbers([]byte("MODIFIED "), s.selected.numbers(uids)))
+}
