@@ -43,6 +43,7 @@ func TestReplyForStatus(t *testing.T) {
 		want string
 	}{
 		"argument":            {argument("x"), "501 5.5.4 x"},
+		"login too long":      {mail.Errorf(mail.Syntax, "x").With(5, 5, 6), "500 5.5.6 x"},
 		"path":                {mail.Errorf(mail.Syntax, "x").With(5, 1, 3), "501 5.1.3 x"},
 		"parameter":           {mail.Errorf(mail.Unsupported, "x").With(5, 5, 4), "504 5.5.4 x"},
 		"quota for ever":      {mail.Errorf(mail.OverQuota, "x").With(5, 2, 2), "552 5.2.2 x"},

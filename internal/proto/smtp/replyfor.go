@@ -47,10 +47,11 @@ func codeFor(e *mail.Error) int {
 	return code
 }
 
-// bySubject tells an unknown command or line (5.5.1, 5.5.2) from a wrong argument (all others).
-func bySubject(e *mail.Error, command, argument int) int {
-	if e.Status.Subject == 5 && e.Status.Detail <= 2 {
-		return command
+// bySubject tells a line that could not be taken (5.5.1, 5.5.2, and 5.5.6: too long a login) from a
+// wrong argument (all others).
+func bySubject(e *mail.Error, line, argument int) int {
+	if s := e.Status; s.Subject == 5 && (s.Detail <= 2 || s.Detail == 6) {
+		return line
 	}
 	return argument
 }
