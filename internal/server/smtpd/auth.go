@@ -1,0 +1,178 @@
+package smtpd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"candor/internal/mail"
+	"candor/internal/proto/smtp"
+	"candor/internal/server/listen"
+	"candor/internal/store/directory"
+)
+
+func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(directory.Submission) }
+
+func authKeyword(s *session) []string {
+	if !s.submission || s.account != nil {
+		return nil
+	}
+	mechanisms := s.mechanisms()
+	if len(mechanisms) == 0 {
+		return nil
+	}
+	return []string{"AUTH " + strings.Join(mechanisms, " ")}
+}
+
+// errCancelled is the client's "*" (RFC 4954, section 4).
+var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled").With(5, 7, 0)
+
+// authLineTooLong is R-14 (RFC 4954, section 6).
+func authLineTooLong() *mail.Error {
+	return mail.Errorf(mail.Syntax, "Authentication exchange line too long").With(5, 5, 6)
+}
+
+// auth logs an account in. RFC 4954, section 4.
+func (s *session) auth(ctx context.Context, cmd smtp.Auth) (smtp.Reply, error) {
+	proof, ok := s.conn.Encrypted()
+	if !ok {
+		return smtp.Reply{}, mail.Errorf(mail.NeedTLS, "Not accepted without encryption")
+	}
+	attempt := directory.Attempt{Service: directory.Submission, Mechanism: cmd.Mechanism, Remote: s.conn.Remote().Addr()}
+	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
+	if err == nil {
+		err = s.exchange(ctx, x, cmd.Initial)
+	}
+	if err != nil {
+		return s.denied(x, cmd.Mechanism, err)
+	}
+	account := x.Account()
+	s.account, s.mechanism = &account, cmd.Mechanism
+	s.conn.Authenticated()
+	s.server.counters.logins.Add(1)
+	s.logLogin("login ok", cmd.Mechanism, slog.String("user", account.Address.String()))
+	return smtp.NewReply(235, "2.7.0", "Authentication successful"), nil
+}
+
+// exchange carries challenges and responses until the login is done. Additional data of success goes
+// out as a last challenge, which is answered with an empty response (RFC 4954, section 4).
+func (s *session) exchange(ctx context.Context, x *directory.Exchange, initial string) error {
+	var response []byte
+	if initial != "" {
+		var err error
+		if response, err = smtp.DecodeResponse(initial); err != nil {
+			return err
+		}
+	}
+	for {
+		challenge, done, err := x.Next(ctx, response)
+		if err != nil || done && len(challenge) == 0 {
+			return err
+		}
+		if response, err = s.prompt(challenge); err != nil || done {
+			return err
+		}
+	}
+}
+
+// prompt sends a challenge and reads the response to it.
+func (s *session) prompt(challenge []byte) ([]byte, error) {
+	s.write(smtp.NewReply(334, "", base64.StdEncoding.EncodeToString(challenge)))
+	if err := s.conn.Flush(); err != nil {
+		return nil, connectionError{err}
+	}
+	line, err := s.conn.ReadLine(s.server.Limits.AuthLine)
+	if errors.Is(err, listen.ErrLineTooLong) {
+		return nil, authLineTooLong()
+	}
+	if err != nil {
+		return nil, connectionError{err}
+	}
+	text, ok := strings.CutSuffix(string(line), "\r\n")
+	clear(line)
+	switch {
+	case !ok:
+		return nil, mail.Errorf(mail.Syntax, "Bare CR or LF not allowed")
+	case text == "*":
+		return nil, errCancelled
+	}
+	return smtp.DecodeResponse(text)
+}
+
+// connectionError marks an error after which there is nobody to answer.
+type connectionError struct{ error }
+
+// denied answers a login that did not succeed. Only refused credentials count as tries.
+func (s *session) denied(x *directory.Exchange, mechanism string, err error) (smtp.Reply, error) {
+	var broken connectionError
+	if errors.As(err, &broken) {
+		s.closing = true
+		return s.lastWords(broken.error), nil
+	}
+	s.server.counters.loginsRefused.Add(1)
+	s.logDenied(x, mechanism, err)
+	switch e := mail.AsError(err); e.Kind {
+	case mail.AuthFailed:
+		return s.wrongCredentials(), nil
+	case mail.TooMany:
+		return tooManyLogins(), nil
+	case mail.Unsupported:
+		return smtp.NewReply(504, "5.5.4", "Mechanism not offered: "+strings.Join(s.mechanisms(), " ")), nil
+	case mail.Syntax:
+		if e.Status.Detail != 6 {
+			// RFC 4954, section 4 wants 501 for what is no response, although the command was known.
+			return smtp.Reply{Code: 501, Status: e.Status, Lines: []string{e.Text}}, nil
+		}
+	case mail.Internal, mail.Unavailable:
+		s.log.Error("login failed", "error", err)
+		return smtp.NewReply(454, "4.7.0", "Temporary authentication failure"), nil
+	}
+	return smtp.Reply{}, err
+}
+
+// wrongCredentials is the same for whatever was wrong. After the last try the session ends.
+func (s *session) wrongCredentials() smtp.Reply {
+	refusal := smtp.NewReply(535, "5.7.8", "Authentication failed")
+	s.logins++
+	if s.logins < s.server.Limits.Logins {
+		return refusal
+	}
+	s.write(refusal)
+	return tooManyLogins()
+}
+
+func tooManyLogins() smtp.Reply {
+	return smtp.NewReply(421, "4.7.0", "Too many failed logins; try later")
+}
+
+// countClearCredential notes a login that was tried where it may be overheard. The secret itself is
+// neither looked at nor kept.
+func (s *session) countClearCredential() {
+	if s.encrypted() {
+		return
+	}
+	s.server.counters.clearCredentials.Add(1)
+	s.logLogin("login deny", "", slog.String("reason", "cleartext-credential"))
+}
+
+func (s *session) logDenied(x *directory.Exchange, mechanism string, err error) {
+	user, reason := "", directory.Reason(err)
+	if x != nil {
+		user = x.Login()
+	}
+	if reason == "" {
+		reason = err.Error()
+	}
+	s.logLogin("login deny", mechanism, slog.String("user", user), slog.String("reason", reason))
+}
+
+// logLogin writes the line of a login with the keys of the specification, section 1.3.
+func (s *session) logLogin(event, mechanism string, attrs ...slog.Attr) {
+	if mechanism != "" {
+		attrs = append(attrs, slog.String("method", mechanism))
+	}
+	t := s.conn.Transport()
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, event, append(attrs, t.Attrs()...)...)
+}

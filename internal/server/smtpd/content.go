@@ -1,0 +1,188 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"candor/internal/mail"
+	"candor/internal/message"
+	"candor/internal/proto/smtp"
+	"candor/internal/transit/queue"
+)
+
+// content is a message that is coming in. Only its header is held; the body goes into a blob of the
+// queue. Once refusal is set the rest is read and dropped, so that the session stays in step.
+type content struct {
+	session *session
+	ends    *smtp.LineEnds
+	limit   int64
+	octets  int64 // received
+	header  []byte
+	inBody  bool
+	refusal error
+
+	message queue.Message
+	blob    io.Writer
+	store   func() error // finishes the blob
+	abandon func()
+	scanner *message.Scanner
+}
+
+// pieces is what content is read from: smtp.DataReader or smtp.ChunkReader.
+type pieces interface{ Next() ([]byte, error) }
+
+// errFlood ends a session whose peer goes on and on after the message was too big.
+var errFlood = errors.New("smtpd: message goes on far beyond the limit")
+
+// newContent begins a message. What comes from programs that log in is mended, what comes from
+// other servers is taken as it is or not at all (specification, section 2.8).
+func (s *session) newContent() *content {
+	rule := smtp.RefuseBare
+	if s.submission {
+		rule = smtp.NormaliseBare
+	}
+	return &content{session: s, ends: smtp.NewLineEnds(rule), limit: s.server.Limits.MessageSize}
+}
+
+// receive reads all pieces of p into c, under the deadlines of content.
+//
+// Errors: those of the connection, and errFlood. What is wrong with the message waits in c.refusal.
+func (c *content) receive(ctx context.Context, p pieces) error {
+	conn := c.session.conn
+	conn.SetReadTimeout(c.session.server.Limits.DataTimeout)
+	conn.DemandRate()
+	defer conn.EndRate()
+	for {
+		piece, err := p.Next()
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.octets += int64(len(piece)); c.octets > 2*c.limit {
+			return errFlood
+		}
+		c.add(ctx, piece)
+	}
+}
+
+// add takes the next octets of the message.
+func (c *content) add(ctx context.Context, piece []byte) {
+	if c.refusal == nil && c.octets > c.limit {
+		c.refuse(c.session.tooBig())
+	}
+	switch {
+	case c.refusal != nil:
+	case c.inBody:
+		c.write(piece)
+	default:
+		c.addHeader(ctx, piece)
+	}
+}
+
+var headerEnd = []byte("\r\n\r\n")
+
+// addHeader collects the header and, once it is whole, opens the body.
+func (c *content) addHeader(ctx context.Context, piece []byte) {
+	from := max(0, len(c.header)-len(headerEnd))
+	c.header = append(c.header, piece...)
+	end := -1
+	switch i := bytes.Index(c.header[from:], headerEnd); {
+	case bytes.HasPrefix(c.header, headerEnd[:2]):
+		end = 2
+	case i >= 0:
+		end = from + i + len(headerEnd)
+	}
+	if max(end, 0) > c.session.server.Limits.Header || end < 0 && len(c.header) > c.session.server.Limits.Header {
+		c.refuse(mail.Errorf(mail.TooBig, "Header is larger than %d octets", c.session.server.Limits.Header))
+		return
+	}
+	if end >= 0 {
+		c.openBody(ctx, end)
+	}
+}
+
+// openBody judges the header, whose end is known, and begins the blob.
+func (c *content) openBody(ctx context.Context, end int) {
+	c.inBody = true
+	header, err := c.session.judgeHeader(ctx, message.Header(c.header[:end:end]))
+	if err == nil {
+		err = c.openBlob(ctx)
+	}
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.write(header)
+	c.write(c.header[end:])
+	c.header = nil
+}
+
+func (c *content) openBlob(ctx context.Context) error {
+	blob, err := c.session.server.Queue.NewBody(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning a message: %w", err)
+	}
+	c.blob, c.abandon = blob, blob.Discard
+	c.store = func() (err error) {
+		c.message.Blob, err = blob.Finish()
+		return err
+	}
+	c.scanner = message.NewScanner(message.Limits{Header: c.session.server.Limits.Header})
+	return nil
+}
+
+// write adds octets to the finished message.
+func (c *content) write(p []byte) {
+	if c.refusal != nil || len(p) == 0 {
+		return
+	}
+	c.message.BlobSize += int64(len(p))
+	c.scanner.Write(p)
+	if _, err := c.blob.Write(p); err != nil {
+		c.refuse(fmt.Errorf("writing a message: %w", err))
+	}
+}
+
+// refuse gives the message up for the first reason that is found.
+func (c *content) refuse(err error) {
+	if c.refusal == nil {
+		c.refusal = err
+	}
+	c.discard()
+}
+
+// discard drops what was stored. It may be called again.
+func (c *content) discard() {
+	if c.abandon != nil {
+		c.abandon()
+	}
+	c.header = nil
+}
+
+// finish ends the message and stores it. After an error nothing is stored.
+func (c *content) finish(ctx context.Context) error {
+	c.add(ctx, c.ends.Finish())
+	if c.refusal == nil && !c.inBody {
+		c.openBody(ctx, len(c.header))
+	}
+	if c.ends.Bare() {
+		c.session.server.counters.bareLineEnds.Add(1)
+		if !c.session.submission {
+			c.refuse(mail.Errorf(mail.Refused, "Bare CR or LF not allowed").With(5, 5, 2))
+		}
+	}
+	if c.refusal != nil {
+		return c.refusal
+	}
+	if err := c.store(); err != nil {
+		c.discard()
+		return fmt.Errorf("storing a message: %w", err)
+	}
+	c.message.Attributes = c.scanner.Finish()
+	return nil
+}

@@ -1,0 +1,103 @@
+package smtpd_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"candor/internal/mail"
+	"candor/internal/mailtest"
+	"candor/internal/server/listen"
+	"candor/internal/server/smtpd"
+	"candor/internal/store/mailbox"
+	"candor/internal/transit/queue"
+)
+
+// inbox is a queue.Transport that stores a message for every account that a recipient resolves to.
+type inbox struct{ world *mailtest.World }
+
+func (b inbox) Deliver(ctx context.Context, m *queue.Message, to []mail.Recipient) []queue.Result {
+	var results []queue.Result
+	for _, r := range to {
+		results = append(results, queue.Result{Recipient: r, Err: b.deliver(ctx, m, r.Address)})
+	}
+	return results
+}
+
+func (b inbox) deliver(ctx context.Context, m *queue.Message, to mail.Address) error {
+	found, err := b.world.Directory.Resolve(ctx, to)
+	if err != nil {
+		return err
+	}
+	for _, l := range found.Accounts {
+		account, err := b.world.Mailboxes.Account(ctx, l.Account)
+		if err != nil {
+			return err
+		}
+		info, err := account.Lookup(ctx, "INBOX")
+		if err != nil {
+			return err
+		}
+		stored := mailbox.Message{Prefix: m.Trace, Blob: m.Blob, BlobSize: m.BlobSize, Attributes: m.Attributes, Received: m.Envelope.Received}
+		if _, err := account.Append(ctx, info.ID, []mailbox.Message{stored}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nowhere is a queue.Transport that keeps everything waiting.
+type nowhere struct{}
+
+func (nowhere) Deliver(_ context.Context, _ *queue.Message, to []mail.Recipient) []queue.Result {
+	var results []queue.Result
+	for _, r := range to {
+		results = append(results, queue.Result{Recipient: r, Err: mail.Errorf(mail.Unavailable, "not connected")})
+	}
+	return results
+}
+
+// serve makes a Server with o, completed, on the world's parts and a queue of its own.
+func serve(t testing.TB, w *mailtest.World, o smtpd.Options) (*smtpd.Server, *queue.Queue) {
+	t.Helper()
+	q, err := queue.Open(t.Context(), w.DB, queue.Options{Hostname: mailtest.Hostname, Local: inbox{w}, Remote: nowhere{}, Log: w.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Start()
+	t.Cleanup(func() { q.Close() })
+	o.Hostname, o.Directory, o.Queue, o.Log = mailtest.Hostname, w.Directory, q, w.Log
+	return smtpd.New(o), q
+}
+
+// door returns a door whose server has the options o.
+func door(service listen.Service, mode listen.Mode, o smtpd.Options) mailtest.Door {
+	return mailtest.Door{Service: service, Mode: mode, Handler: func(t *testing.T, w *mailtest.World) listen.Handler {
+		s, _ := serve(t, w, o)
+		return s.Handler()
+	}}
+}
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func TestMX(t *testing.T) {
+	mailtest.RunTranscripts(t, "testdata/mx/*.txt", door(listen.SMTP, listen.Opportunistic, smtpd.Options{}))
+}
+
+func TestSubmission(t *testing.T) {
+	mailtest.RunTranscripts(t, "testdata/submission/*.txt", door(listen.Submission, listen.Required, smtpd.Options{}))
+}
+
+func TestRelayNetworks(t *testing.T) {
+	mailtest.RunTranscripts(t, "testdata/relay/*.txt", door(listen.Submission, listen.Required, smtpd.Options{RelayNetworks: loopback}))
+}
+
+func TestLimits(t *testing.T) {
+	limits := smtpd.Limits{MessageSize: 1000, Header: 300, Recipients: 2, Hops: 2}
+	mailtest.RunTranscripts(t, "testdata/limits/*.txt", door(listen.SMTP, listen.Opportunistic, smtpd.Options{Limits: limits}))
+}
+
+func TestClients(t *testing.T) {
+	elsewhere := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	mailtest.RunTranscripts(t, "testdata/clients/*.txt", door(listen.Submission, listen.Required, smtpd.Options{Clients: elsewhere}))
+}
