@@ -19,7 +19,6 @@ import (
 // may be used and reloaded concurrently.
 type Certificates struct {
 	hostname mail.Domain
-	pairs    []Pair
 	current  atomic.Pointer[certificateSet]
 }
 
@@ -33,8 +32,8 @@ type Pair struct{ Cert, Key string }
 // LoadCertificates reads PEM files and refuses what CFG-07 refuses. Warnings are for the operator
 // (expired, does not cover hostname): a server that starts with an old certificate is better than none.
 func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warnings []string, err error) {
-	c = &Certificates{hostname: hostname, pairs: pairs}
-	set, warnings, err := c.load()
+	c = &Certificates{hostname: hostname}
+	set, warnings, err := c.load(pairs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,10 +41,10 @@ func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warn
 	return c, warnings, nil
 }
 
-// Reload reads the files again; when it returns an error, the certificates in use stay. What is
-// only a warning at the start is an error here.
-func (c *Certificates) Reload() error {
-	set, warnings, err := c.load()
+// Reload reads the files, which may be others than before; when it returns an error, the certificates in
+// use stay. What is only a warning at the start is an error here.
+func (c *Certificates) Reload(pairs []Pair) error {
+	set, warnings, err := c.load(pairs)
 	if err != nil {
 		return err
 	}
@@ -59,13 +58,13 @@ func (c *Certificates) Reload() error {
 // Leaf returns the default certificate, for reports on its names and dates.
 func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().list[0].Leaf }
 
-func (c *Certificates) load() (*certificateSet, []string, error) {
-	if len(c.pairs) == 0 {
+func (c *Certificates) load(pairs []Pair) (*certificateSet, []string, error) {
+	if len(pairs) == 0 {
 		return nil, nil, errors.New("no certificate is configured")
 	}
 	set := &certificateSet{}
 	var warnings []string
-	for _, p := range c.pairs {
+	for _, p := range pairs {
 		cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
 		if err != nil {
 			return nil, nil, fmt.Errorf("CFG-07: certificate %s with key %s: %w", p.Cert, p.Key, err)
@@ -80,7 +79,7 @@ func (c *Certificates) load() (*certificateSet, []string, error) {
 	}
 	if leaf := set.list[0].Leaf; leaf.VerifyHostname(string(c.hostname)) != nil {
 		warnings = append(warnings, fmt.Sprintf("certificate %s is not for %s but for %s",
-			c.pairs[0].Cert, c.hostname, strings.Join(leaf.DNSNames, ", ")))
+			pairs[0].Cert, c.hostname, strings.Join(leaf.DNSNames, ", ")))
 	}
 	return set, warnings, nil
 }
