@@ -1,0 +1,308 @@
+package mailbox
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"candor/internal/mail"
+	"candor/internal/store/kv"
+)
+
+func TestDeltaTellsTheLastRole(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.appendMany("INBOX", 5)
+	m := f.session("INBOX")
+	since := m.State().HighestModSeq
+	f.appendMany("INBOX", 2)                         // 6 and 7 come
+	f.store1(m, AddFlags, []UID{1, 2, 6}, `\Seen`)   // 6 came in the window: it stays an added one
+	f.store1(m, AddFlags, []UID{1}, `\Flagged`, "x") // once more
+	f.must(m.Remove(t.Context(), []UID{2, 4, 7}))    // 2 was changed, 7 came and went
+	d := f.changes(m, since)
+	f.wantDelta(d, []UID{6}, []UID{1}, []UID{2, 4, 7})
+	if d.ModSeq != m.State().HighestModSeq || !slices.Equal(d.Keywords, []string{"x"}) || d.Gone {
+		t.Errorf("delta is %+v", d)
+	}
+	f.wantDelta(f.changes(m, d.ModSeq), nil, nil, nil)
+	f.wantDelta(f.changes(m, d.ModSeq+100), nil, nil, nil)
+}
+
+// Every source of a delta must give the same answer: the table's memory, the log, the comparison.
+func TestDeltaFromEachSource(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.appendMany("INBOX", 5)
+	m := f.session("INBOX")
+	since := m.State().HighestModSeq
+	f.appendMany("INBOX", 2)
+	f.store1(m, AddFlags, []UID{1, 2, 6}, `\Seen`)
+	f.must(m.Remove(t.Context(), []UID{2, 4, 7}))
+	f.wantDelta(f.changes(m, since), []UID{6}, []UID{1}, []UID{2, 4, 7})
+
+	f.reopen()
+	m = f.session("INBOX")
+	if _, _, known := m.table.since(since); known {
+		t.Fatal("a table that was just read remembers the past")
+	}
+	f.wantDelta(f.changes(m, since), []UID{6}, []UID{1}, []UID{2, 4, 7})
+
+	f.trimLog("INBOX")
+	f.wantDelta(f.changes(m, since), []UID{6}, []UID{1}, []UID{2, 4, 7})
+	f.wantDelta(f.changes(m, 1), []UID{1, 3, 5, 6}, nil, []UID{2, 4, 7})
+}
+
+// trimLog makes the log forget all.
+func (f *fixture) trimLog(name string) {
+	f.t.Helper()
+	id := f.id(name)
+	f.must(f.a.update(f.t.Context(), func(c *change) error {
+		b, err := c.box(id)
+		if err != nil {
+			return err
+		}
+		prefix := mailboxKey(account1, kindLog, id)
+		c.tx.DeleteRange(prefix, kv.PrefixEnd(prefix))
+		b.counters.floor, b.counters.rows = b.counters.highest, 0
+		b.counted, c.written = true, true
+		return nil
+	}))
+}
+
+func TestLogIsTrimmed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.appendMany("INBOX", 2)
+	m := f.session("INBOX")
+	since := m.State().HighestModSeq
+	f.must(f.a.update(t.Context(), func(c *change) error {
+		b, err := c.box(m.table.id)
+		b.counters.rows = maxLog + logSlack - 3
+		return err
+	}))
+	// Rows that are counted but do not exist: the ones that are trimmed are then those that do.
+	for i := range 3 {
+		f.store1(m, ReplaceFlags, []UID{1}, []string{`\Seen`, `\Draft`, `\Flagged`}[i])
+	}
+	var c counters
+	f.must(f.db.View(t.Context(), func(r kv.Reader) (err error) {
+		_, c, err = readMailbox(r, account1, m.table.id)
+		return err
+	}))
+	if c.rows > maxLog {
+		t.Errorf("the log has %d rows, want %d at most", c.rows, maxLog)
+	}
+	f.wantDelta(f.changes(m, since), nil, []UID{1}, nil)
+}
+
+// A long history costs no more than the log's bound, and what it has lost is made good by comparison.
+func TestLongHistory(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.appendMany("INBOX", 4)
+	m := f.session("INBOX")
+	since := m.State().HighestModSeq
+	f.must(m.Remove(t.Context(), []UID{3}))
+	for range 4 {
+		f.fastForward(m, 3000)
+	}
+	f.store1(m, ReplaceFlags, []UID{1}, `\Seen`)
+	f.wantDelta(f.changes(m, since), nil, []UID{1, 2}, []UID{3})
+	rows := 0
+	f.must(f.db.View(t.Context(), func(r kv.Reader) error {
+		prefix := mailboxKey(account1, kindLog, m.table.id)
+		for _, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
+			if err != nil {
+				return err
+			}
+			rows++
+		}
+		return nil
+	}))
+	if rows > maxLog+logSlack {
+		t.Errorf("the log has %d rows", rows)
+	}
+	f.checkMailbox("INBOX")
+}
+
+// fastForward makes n changes in one transaction.
+func (f *fixture) fastForward(m *Mailbox, n int) {
+	f.t.Helper()
+	var group []*operation
+	for i := range n {
+		names := flagNames{system: Flags(1 + i%2)}
+		group = append(group, &operation{turn: make(chan bool, 1), run: func(c *change) error {
+			b, err := c.box(m.table.id)
+			if err == nil {
+				_, err = b.store(&Change{UIDs: []UID{1, 2}, Mode: ReplaceFlags}, names)
+			}
+			return err
+		}})
+	}
+	f.a.commit(context.Background(), group)
+	for _, o := range group {
+		f.must(o.err)
+	}
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := f.session("INBOX")
+	since := m.State().HighestModSeq
+	c := m.Wait(since)
+	select {
+	case <-c:
+		t.Fatal("Wait reports a change that did not happen")
+	default:
+	}
+	f.appendMany("INBOX", 1)
+	<-c
+	<-m.Wait(since)
+	f.must(f.a.Delete(t.Context(), f.other("Drafts", m)))
+	c = m.Wait(m.State().HighestModSeq)
+	select {
+	case <-c:
+		t.Fatal("a change of another mailbox wakes this one")
+	default:
+	}
+}
+
+// other returns name, having made sure that m is not that mailbox.
+func (f *fixture) other(name string, m *Mailbox) string {
+	f.t.Helper()
+	if f.id(name) == m.table.id {
+		f.t.Fatal("the same mailbox")
+	}
+	return name
+}
+
+func TestWaitEndsWithTheMailbox(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	m := f.session("Drafts")
+	c := m.Wait(m.State().HighestModSeq)
+	f.must(f.a.Delete(t.Context(), "Drafts"))
+	<-c
+	if d := f.changes(m, 0); !d.Gone {
+		t.Errorf("delta is %+v, want Gone", d)
+	}
+	_, err := m.Store(t.Context(), Change{UIDs: []UID{1}, Flags: []string{`\Seen`}})
+	f.want(mail.NotFound, err)
+	_, err = m.OpenBody(t.Context(), 1)
+	f.want(mail.NotFound, err)
+	_, err = m.Search(t.Context(), []UID{1}, Criteria{})
+	f.want(mail.NotFound, err)
+}
+
+func TestModSeqsRiseOverReopening(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	last := ModSeq(0)
+	for range 3 {
+		f.appendMany("INBOX", 1)
+		f.appendMany("Sent", 1)
+		inbox, sent := f.status("INBOX").HighestModSeq, f.status("Sent").HighestModSeq
+		if inbox <= last || sent <= inbox {
+			t.Fatalf("HIGHESTMODSEQ is %d and %d after %d", inbox, sent, last)
+		}
+		last = sent
+		f.reopen()
+	}
+}
+
+func TestOneRowForOneCommand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	uids := f.appendMany("INBOX", 100)
+	m := f.session("INBOX")
+	f.store1(m, AddFlags, uids, `\Deleted`)
+	_, _, err := m.Expunge(t.Context(), nil)
+	f.must(err)
+	f.must(f.db.View(t.Context(), func(r kv.Reader) error {
+		_, c, err := readMailbox(r, account1, m.table.id)
+		if c.rows != 3 {
+			t.Errorf("three commands left %d rows", c.rows)
+		}
+		return err
+	}))
+}
+
+// A leader whose client has gone must finish the group; one who only waits may go.
+func TestCancelledOperations(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := f.a.Append(ctx, f.id("INBOX"), []Message{f.message("\na\n")}, nil)
+	if err == nil {
+		t.Fatal("a cancelled context appended")
+	}
+	if st := f.status("INBOX"); st.Messages != 0 {
+		t.Fatalf("status is %+v", st)
+	}
+	f.appendMany("INBOX", 1)
+}
+
+func TestWithdrawnOperationLetsTheOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &Account{id: account1, store: &Store{db: &heldDB{release: make(chan struct{})}, tables: newTables(0)}}
+		db := a.store.db.(*heldDB)
+		ctx, cancel := context.WithCancel(t.Context())
+		results := make(chan error, 3)
+		nothing := func(*change) error { return nil }
+		go func() { results <- a.update(context.Background(), nothing) }()
+		synctest.Wait() // the first leads and is held
+		withdrawn := make(chan error)
+		go func() { withdrawn <- a.update(ctx, nothing) }()
+		synctest.Wait()
+		go func() { results <- a.update(context.Background(), nothing) }()
+		synctest.Wait()
+		cancel()
+		if err := <-withdrawn; err != context.Canceled {
+			t.Errorf("the withdrawn one got %v", err)
+		}
+		close(db.release)
+		for range 2 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.led || len(a.waiting) != 0 {
+			t.Errorf("led %t, %d waiting", a.led, len(a.waiting))
+		}
+	})
+}
+
+// heldDB holds every transaction until it is released, and then makes as if it had run.
+type heldDB struct {
+	kv.DB
+	release chan struct{}
+}
+
+func (db *heldDB) Update(ctx context.Context, f func(kv.Tx) error) error {
+	<-db.release
+	return f(emptyTx{})
+}
+
+// emptyTx is a transaction in a store that has one account, without mailboxes.
+type emptyTx struct{ kv.Tx }
+
+func (emptyTx) Get([]byte) ([]byte, error) { return accountRow{}.encode(), nil }
+
+// A panic in one operation must not leave the account without a leader.
+func TestPanicHandsTheLeadOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was lost")
+			}
+		}()
+		_ = f.a.update(t.Context(), func(*change) error { panic("a bug") })
+	}()
+	f.appendMany("INBOX", 1)
+}
