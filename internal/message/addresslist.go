@@ -33,7 +33,7 @@ func appendMailboxes(dst []Mailbox, value string) []Mailbox {
 		case ':':
 			if !inGroup {
 				inGroup = true
-				dst = append(dst, Mailbox{Local: w.phrase()})
+				dst = append(dst, Mailbox{Local: orMissing(w.phrase(), missingLocal)})
 			}
 		default:
 			if !w.empty() {

@@ -140,10 +140,41 @@ type quotedDecoder struct {
 const maxHeld = 1024
 
 func (d *quotedDecoder) decode(dst, src []byte) []byte {
-	for _, c := range src {
-		dst = d.octet(dst, c)
+	for len(src) > 0 {
+		if len(d.held) == 0 {
+			n := plainRun(src)
+			dst = append(dst, src[:n]...)
+			src = src[n:]
+		}
+		if len(src) > 0 {
+			dst = d.octet(dst, src[0])
+			src = src[1:]
+		}
 	}
 	return dst
+}
+
+// quotedSpecial tells the octets whose meaning may depend on those after them.
+var quotedSpecial = [256]bool{'=': true, ' ': true, '\t': true, '\r': true}
+
+// plainRun returns how many octets of src stand for themselves, as far as src alone shows.
+func plainRun(src []byte) int {
+	for i := 0; i < len(src); i++ {
+		c := src[i]
+		if !quotedSpecial[c] {
+			continue
+		}
+		last := i+1 == len(src)
+		switch {
+		case last || c == '=':
+			return i
+		case c == '\r' && src[i+1] == '\n':
+		case c != '\r' && src[i+1] != '\n' && !quotedSpecial[src[i+1]]:
+		default:
+			return i
+		}
+	}
+	return len(src)
 }
 
 func (d *quotedDecoder) octet(dst []byte, c byte) []byte {

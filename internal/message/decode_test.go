@@ -154,3 +154,21 @@ func TestTextReader(t *testing.T) {
 		t.Errorf("encoding X: %v", err)
 	}
 }
+
+func BenchmarkDecode(b *testing.B) {
+	for encoding, line := range map[string]string{
+		"BASE64":           strings.Repeat("QUJD", 19) + "\r\n",
+		"QUOTED-PRINTABLE": "Ordinary text with a caf=C3=A9 in it, and then some more words at the end.\r\n",
+	} {
+		b.Run(encoding, func(b *testing.B) {
+			in := []byte(strings.Repeat(line, 10_000))
+			b.SetBytes(int64(len(in)))
+			for b.Loop() {
+				r, _ := Decode(encoding, bytes.NewReader(in))
+				if _, err := io.Copy(io.Discard, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -124,3 +124,12 @@ func TestSelectFields(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkSelectFields(b *testing.B) {
+	header := []byte(plainMessage())
+	fields := []string{"From", "To", "Cc", "Subject", "Date", "Message-ID", "References", "In-Reply-To"}
+	b.ReportAllocs()
+	for b.Loop() {
+		SelectFields(header, fields, false)
+	}
+}
