@@ -1,0 +1,132 @@
+package pop3d
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"candor/internal/mail"
+	"candor/internal/server/listen"
+	"candor/internal/store/directory"
+)
+
+// sasl is the SASL capability: the mechanisms for this connection. RFC 5034, section 3.
+func (s *session) sasl() string {
+	return "SASL " + strings.Join(s.mechanisms(), " ")
+}
+
+func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(directory.POP3) }
+
+// auth runs a SASL exchange. Alone it lists the mechanisms, as programs from before CAPA expect.
+// RFC 5034, section 4.
+func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
+	mechanism, initial, hasInitial := bytes.Cut(args, []byte(" "))
+	if len(mechanism) == 0 {
+		return s.listMechanisms(), nil
+	}
+	attempt := s.attempt(strings.ToUpper(string(mechanism)))
+	proof, _ := s.conn.Encrypted()
+	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
+	if err != nil {
+		return reply{}, err
+	}
+	var response []byte
+	if hasInitial {
+		if response, err = decodeInitial(initial); err != nil {
+			return reply{}, err
+		}
+	}
+	if err := s.exchange(ctx, x, response); err != nil {
+		return s.exchangeFailed(x, attempt.Mechanism, err)
+	}
+	return s.enter(ctx, x.Account(), attempt.Mechanism)
+}
+
+func (s *session) listMechanisms() reply {
+	return reply{text: "Mechanisms follow", lines: func(c *listen.Conn) error {
+		for _, m := range s.mechanisms() {
+			c.WriteString(m + "\r\n")
+		}
+		return nil
+	}}
+}
+
+// errCancelled ends an exchange that the client gave up with "*".
+var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled")
+
+// exchange passes challenges and responses on until the mechanism is done.
+func (s *session) exchange(ctx context.Context, x *directory.Exchange, response []byte) error {
+	for {
+		challenge, done, err := x.Next(ctx, response)
+		clear(response)
+		if err != nil || done && len(challenge) == 0 {
+			return err
+		}
+		if response, err = s.prompt(challenge); err != nil {
+			return err
+		}
+		if done {
+			if len(response) > 0 {
+				return mail.Errorf(mail.Syntax, "an empty response is expected")
+			}
+			return nil
+		}
+	}
+}
+
+// prompt sends a challenge and reads the response.
+func (s *session) prompt(challenge []byte) ([]byte, error) {
+	s.say("+ " + base64.StdEncoding.EncodeToString(challenge))
+	if err := s.conn.Flush(); err != nil {
+		return nil, &lostError{err}
+	}
+	line, err := s.conn.ReadLine(maxAuthLine)
+	if errors.Is(err, listen.ErrLineTooLong) {
+		return nil, mail.Errorf(mail.Syntax, "Authentication exchange line too long")
+	}
+	if err != nil {
+		return nil, &lostError{err}
+	}
+	line, crlf := bytes.CutSuffix(line, []byte("\r\n"))
+	switch {
+	case !crlf:
+		return nil, mail.Errorf(mail.Syntax, "lines end in CRLF")
+	case string(line) == "*":
+		return nil, errCancelled
+	}
+	return decode(line)
+}
+
+// lostError says that the connection failed within an exchange.
+type lostError struct{ error }
+
+func (s *session) exchangeFailed(x *directory.Exchange, mechanism string, err error) (reply, error) {
+	var lost *lostError
+	switch {
+	case errors.As(err, &lost):
+		s.lost(context.Background(), lost.error)
+		return reply{silent: true}, nil
+	case mail.IsKind(err, mail.Syntax):
+		return reply{}, err
+	}
+	return reply{}, s.denied(x.Login(), mechanism, err)
+}
+
+// decodeInitial decodes an initial response; "=" is an empty one (RFC 5034, section 4).
+func decodeInitial(text []byte) ([]byte, error) {
+	if string(text) == "=" {
+		return []byte{}, nil
+	}
+	return decode(text)
+}
+
+func decode(text []byte) ([]byte, error) {
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(b, text)
+	if err != nil {
+		return nil, mail.Errorf(mail.Syntax, "the response is not base64")
+	}
+	return b[:n], nil
+}

@@ -1,0 +1,101 @@
+package pop3d
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+
+	"candor/internal/mail"
+	"candor/internal/store/directory"
+)
+
+// user takes the name to log in with. Every name is accepted, so that none can be tried out.
+// RFC 1939, section 7.
+func (s *session) user(_ context.Context, args arguments) (reply, error) {
+	if len(args) == 0 {
+		return reply{}, mail.Errorf(mail.Syntax, "a name is expected")
+	}
+	s.login = string(args)
+	return ok("Password please"), nil
+}
+
+// pass logs in with the name of USER. The password is all that follows the space. RFC 1939, section 7.
+func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
+	if s.login == "" {
+		return reply{}, mail.Errorf(mail.Sequence, "USER first")
+	}
+	defer clear(args)
+	login := s.login
+	s.login = ""
+	proof, _ := s.conn.Encrypted()
+	attempt := s.attempt("POP3-USER")
+	account, err := s.server.Directory.Login(ctx, proof, attempt, login, args)
+	if err != nil {
+		return reply{}, s.denied(login, attempt.Mechanism, err)
+	}
+	return s.enter(ctx, account, attempt.Mechanism)
+}
+
+// apop is never offered: it needs passwords kept in clear.
+func (s *session) apop(context.Context, arguments) (reply, error) {
+	return reply{}, mail.Errorf(mail.Unsupported, "APOP is not offered; use USER or AUTH")
+}
+
+func (s *session) attempt(mechanism string) directory.Attempt {
+	return directory.Attempt{Service: directory.POP3, Mechanism: mechanism, Remote: s.conn.Remote().Addr()}
+}
+
+// denied logs a failed login and says how to answer it: R-33.
+func (s *session) denied(login, mechanism string, err error) error {
+	s.server.stats.loginFailures.Add(1)
+	kind := mail.AsError(err).Kind
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", mechanism),
+		slog.String("reason", cmp.Or(directory.Reason(err), kind.String())), slog.Any("err", err))
+	switch kind {
+	case mail.TooMany:
+		s.ended = "throttled"
+		return mail.Wrap(mail.TooMany, err, "Too many failed logins")
+	case mail.Unavailable, mail.Internal:
+		return mail.Wrap(mail.Unavailable, err, "Temporary authentication failure")
+	}
+	if s.tries++; s.tries >= maxTries {
+		s.ended = "login-tries"
+	}
+	return err
+}
+
+// enter opens the maildrop of an account that has logged in.
+func (s *session) enter(ctx context.Context, account directory.Account, mechanism string) (reply, error) {
+	s.account = account
+	s.server.stats.logins.Add(1)
+	s.log(slog.LevelInfo, "login ok", slog.String("user", account.Address.String()), slog.String("method", mechanism), slog.String("cb", "none"))
+	if err := s.maildrop.open(ctx, s.server.Mailboxes, account.ID); err != nil {
+		return reply{}, err
+	}
+	s.conn.Authenticated()
+	s.state = transaction
+	return ok("Logged in"), nil
+}
+
+// clearCredential counts and logs a login that was tried before TLS (specification, section 2.6).
+// The name may be logged, a password never.
+func (s *session) clearCredential(cmd *command, args arguments) {
+	switch cmd.name {
+	case "USER", "APOP":
+		name, _ := split(args)
+		s.noteClear("POP3-"+cmd.name, string(name))
+	case "AUTH":
+		s.noteClear("AUTH", "")
+	case "PASS":
+		clear(args)
+		s.noteClear("POP3-PASS", "")
+	}
+}
+
+func (s *session) noteClear(method, login string) {
+	s.server.stats.clearCredentials.Add(1)
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", method), slog.String("reason", "cleartext-credential"))
+}
+
+// loggable is as much of a name as the log takes; the longest address has 254 octets.
+func loggable(login string) string { return login[:min(len(login), 254)] }

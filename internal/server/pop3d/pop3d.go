@@ -1,0 +1,65 @@
+// Package pop3d is the POP3 server (RFC 1939, RFC 2449, RFC 2595, RFC 5034). A session holds the
+// maildrop alone, sees INBOX as it was at login, and removes what it marked only at QUIT.
+package pop3d
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"candor/internal/mail"
+	"candor/internal/server/listen"
+	"candor/internal/store/directory"
+	"candor/internal/store/mailbox"
+)
+
+// Options configures a Server.
+type Options struct {
+	Directory *directory.Directory
+	Mailboxes *mailbox.Store
+	Hostname  mail.Domain
+	Log       *slog.Logger // nil: slog.Default
+}
+
+// Server serves POP3. It may serve any number of connections at once.
+type Server struct {
+	Options
+	stats counters
+}
+
+// New returns a Server.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Server{Options: o}
+}
+
+// Handler returns the function that serves a connection.
+func (s *Server) Handler() listen.Handler {
+	return func(ctx context.Context, c *listen.Conn) { newSession(s, c).run(ctx) }
+}
+
+// Stats are the server's counters since the start.
+type Stats struct {
+	Sessions      int64 `json:"sessions"`
+	Logins        int64 `json:"logins"`
+	LoginFailures int64 `json:"login_failures"`
+	// ClearCredentials counts logins that were tried before TLS.
+	ClearCredentials int64 `json:"clear_credentials"`
+	Retrieved        int64 `json:"retrieved"` // messages
+	Removed          int64 `json:"removed"`   // messages
+}
+
+type counters struct {
+	sessions, logins, loginFailures, clearCredentials, retrieved, removed atomic.Int64
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	n := &s.stats
+	return Stats{
+		Sessions: n.sessions.Load(), Logins: n.logins.Load(), LoginFailures: n.loginFailures.Load(),
+		ClearCredentials: n.clearCredentials.Load(), Retrieved: n.retrieved.Load(), Removed: n.removed.Load(),
+	}
+}
