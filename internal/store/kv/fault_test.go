@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -147,6 +148,7 @@ type ledger struct {
 	more  sync.Cond
 	acked map[int]BlobID
 	next  int
+	told  io.Writer // if not nil, gets a line for each
 }
 
 func newLedger() *ledger {
@@ -175,6 +177,9 @@ func (l *ledger) ack(n int, id BlobID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.acked[n] = id
+	if l.told != nil {
+		tell(l.told, n, id)
+	}
 	l.more.Broadcast()
 }
 
