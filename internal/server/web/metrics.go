@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -18,7 +19,7 @@ type Source struct {
 }
 
 // Metrics prints the numbers of all sources for Prometheus, each as candor_PART_FIELD with the names
-// that the fields have in JSON, beside those of the process.
+// that the fields have in JSON or Go, beside those of the process.
 func Metrics(sources ...Source) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector(sources))
@@ -66,7 +67,21 @@ func collect(out chan<- prometheus.Metric, part string, row map[string]any) {
 		if !ok {
 			continue
 		}
-		name := "candor_" + part + "_" + strings.ReplaceAll(strings.ToLower(field), "-", "_")
+		name := "candor_" + part + "_" + snake(field)
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, "See Stats in the package "+part+".", nil, labels), prometheus.UntypedValue, v)
 	}
+}
+
+// snake turns a field's name, in Go's or JSON's manner, into that of a metric.
+func snake(field string) string {
+	var b strings.Builder
+	lower := false
+	for _, r := range field {
+		if unicode.IsUpper(r) && lower {
+			b.WriteByte('_')
+		}
+		lower = unicode.IsLower(r) || unicode.IsDigit(r)
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return strings.ReplaceAll(b.String(), "-", "_")
 }

@@ -29,7 +29,7 @@ type Status struct {
 	Listeners []ListenerStatus `json:"listeners"`
 	Domains   int              `json:"domains"`
 	Accounts  int              `json:"accounts"`
-	Queued    int              `json:"queued"`
+	Queued    int              `json:"queued"` // recipients
 	Warnings  []string         `json:"warnings,omitempty"`
 }
 

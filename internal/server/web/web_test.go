@@ -105,9 +105,10 @@ func TestMetrics(t *testing.T) {
 	h := web.Metrics(
 		web.Source{Part: "a", Stats: func() any {
 			return struct {
-				N    int  `json:"n"`
-				Down bool `json:"down"`
-			}{7, true}
+				N         int  `json:"n"`
+				Down      bool `json:"down"`
+				LocalHeld int
+			}{7, true, 9}
 		}},
 		web.Source{Part: "b", Stats: func() any {
 			return []struct {
@@ -118,7 +119,7 @@ func TestMetrics(t *testing.T) {
 	)
 	r := httptest.NewRecorder()
 	h.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	for _, want := range []string{"candor_a_n 7\n", "candor_a_down 1\n", `candor_b_n{name="x"} 1`, `candor_b_n{name="y"} 2`, "go_goroutines"} {
+	for _, want := range []string{"candor_a_n 7\n", "candor_a_down 1\n", "candor_a_local_held 9\n", `candor_b_n{name="x"} 1`, `candor_b_n{name="y"} 2`, "go_goroutines"} {
 		if !strings.Contains(r.Body.String(), want) {
 			t.Errorf("no %q in\n%s", want, r.Body)
 		}
