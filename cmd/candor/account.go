@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"candor/internal/mail"
+	"candor/internal/store/directory"
+)
+
+type accountCmd struct {
+	Add      accountAddCmd      `cmd:"" help:"Add an account with its mailboxes."`
+	List     accountListCmd     `cmd:"" help:"List the accounts."`
+	Remove   accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
+	Password accountPasswordCmd `cmd:"" help:"Set an account's password."`
+}
+
+// passwordFlag is shared by the commands that set a password, which is never an argument.
+type passwordFlag struct {
+	Stdin bool `name:"password-stdin" help:"Read the password from the first line of standard input."`
+}
+
+// read returns the password from standard input, or asks for it twice at a terminal.
+func (p passwordFlag) read(std *stdio) (string, error) {
+	if p.Stdin {
+		line, err := bufio.NewReader(std.in).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("reading the password: %w", err)
+		}
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return "", errors.New("standard input holds no password")
+		}
+		return line, nil
+	}
+	tty, ok := std.in.(*os.File)
+	if !ok || !term.IsTerminal(int(tty.Fd())) {
+		return "", errors.New("no terminal to ask for the password: use --password-stdin")
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(std.err, prompt)
+		defer fmt.Fprintln(std.err)
+		b, err := term.ReadPassword(int(tty.Fd()))
+		return string(b), err
+	}
+	first, err := ask("Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := ask("Again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", errors.New("the two passwords differ")
+	}
+	return first, nil
+}
+
+type accountAddCmd struct {
+	Address string `arg:"" help:"Address of the account."`
+	passwordFlag
+}
+
+// Run adds the account.
+func (a *accountAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	address, err := mail.ParseAddress(a.Address)
+	if err != nil {
+		return err
+	}
+	password, err := a.read(std)
+	if err != nil {
+		return err
+	}
+	return operate(ctx, c, func(o operator) error {
+		if err := o.AddAccount(ctx, address, password); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s is added.\n", address)
+		return nil
+	})
+}
+
+type accountListCmd struct{}
+
+// Run lists the accounts.
+func (*accountListCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return operate(ctx, c, func(o operator) error {
+		accounts, err := o.Accounts(ctx)
+		if err != nil {
+			return err
+		}
+		return list(std.out, c.JSON, accounts, func(a directory.Account) string {
+			switch {
+			case a.Disabled:
+				return a.Address.String() + "\tdisabled"
+			case !a.HasPassword:
+				return a.Address.String() + "\tcannot log in: no password"
+			}
+			return a.Address.String()
+		})
+	})
+}
+
+// list prints items: as JSON, one object a line; else in columns.
+func list[T any](w io.Writer, asJSON bool, items []T, line func(T) string) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		for _, i := range items {
+			if err := enc.Encode(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, i := range items {
+		fmt.Fprintln(t, line(i))
+	}
+	return t.Flush()
+}
+
+type accountRemoveCmd struct {
+	Address string `arg:"" help:"Address of the account."`
+}
+
+// Run removes the account.
+func (a *accountRemoveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	address, err := mail.ParseAddress(a.Address)
+	if err != nil {
+		return err
+	}
+	return operate(ctx, c, func(o operator) error {
+		if err := o.RemoveAccount(ctx, address); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s is removed.\n", address)
+		return nil
+	})
+}
+
+type accountPasswordCmd struct {
+	Address string `arg:"" help:"Address of the account."`
+	passwordFlag
+}
+
+// Run sets the password.
+func (a *accountPasswordCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	address, err := mail.ParseAddress(a.Address)
+	if err != nil {
+		return err
+	}
+	password, err := a.read(std)
+	if err != nil {
+		return err
+	}
+	return operate(ctx, c, func(o operator) error {
+		if err := o.SetPassword(ctx, address, password); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "The password of %s is set.\n", address)
+		return nil
+	})
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const minimal = `hostname = "mail.example.org"
+data = "."
+[tls]
+cert = "tls/cert.pem"
+key = "tls/key.pem"
+`
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := parseConfig("/srv/candor.toml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "/srv" || c.TLS.Cert != "/srv/tls/cert.pem" || len(c.Listeners) != len(defaultListeners) || c.limits.firstByte != 20*time.Second {
+		t.Errorf("got data %q, cert %q, %d listeners, first byte %v", c.Data, c.TLS.Cert, len(c.Listeners), c.limits.firstByte)
+	}
+}
+
+func TestConfigLimits(t *testing.T) {
+	c, err := parseConfig("f", []byte(minimal+"[limits]\nexempt = [\"127.0.0.0/8\"]\nsmtp_command_timeout = \"10m\"\nbad_commands = 7\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.limits.exempt) != 1 || c.limits.smtpCommand != 10*time.Minute || c.limits.badCommands != 7 {
+		t.Errorf("got %+v", c.limits)
+	}
+}
+
+// TestConfigRefusals: each refusal names the file, the line, the rule and the mend.
+func TestConfigRefusals(t *testing.T) {
+	listener := func(service, address, tls, more string) string {
+		return minimal + "\n[[listener]]\nservice = \"" + service + "\"\naddress = \"" + address + "\"\ntls = \"" + tls + "\"\n" + more
+	}
+	for name, c := range map[string]struct{ text, where, want string }{
+		"unknown key":            {"hostnam = \"x\"\n", ":1:", "unknown key"},
+		"wrong type":             {"hostname = 7\n", ":1:", "hostname"},
+		"syntax":                 {"hostname = \n", ":1:", ""},
+		"no hostname":            {"data = \".\"\n", "f:", "hostname is missing"},
+		"bad hostname":           {"hostname = \"a b\"\ndata = \".\"\n", ":1:", "is not a domain name"},
+		"no data":                {"hostname = \"a.example\"\n", "f:", "data is missing"},
+		"no certificate":         {"hostname = \"a.example\"\ndata = \".\"\n", "f:", "no certificate"},
+		"vague mode":             {listener("imap", ":143", "yes", ""), ":10:", "implicit, required, opportunistic, none"},
+		"CFG-01":                 {listener("imap", ":2143", "opportunistic", ""), ":10:", `CFG-01: opportunistic is refused where people log in, since their password could travel in clear: use tls = "required"`},
+		"CFG-02":                 {listener("pop3", ":2110", "none", ""), ":10:", "CFG-02"},
+		"CFG-03":                 {listener("imap", ":2143", "required", "[[listener]]\nservice = \"imap\"\naddress = \":2143\"\ntls = \"implicit\"\n"), ":13:", "CFG-03"},
+		"CFG-04 starttls on 993": {listener("imap", ":993", "required", ""), ":10:", "CFG-04: port 993 speaks TLS from the first byte"},
+		"CFG-04 implicit on 587": {listener("submission", ":587", "implicit", ""), ":10:", "CFG-04"},
+		"CFG-05 service":         {listener("submission", ":25", "required", ""), ":8:", "CFG-05"},
+		"CFG-05 auth":            {listener("smtp", ":25", "opportunistic", "auth = true\n"), ":8:", "CFG-05"},
+		"CFG-06":                 {minimal + "min_version = \"1.0\"\n", ":6:", "CFG-06"},
+		"CFG-08":                 {listener("smtp", ":25", "required", ""), ":10:", "CFG-08"},
+		"CFG-09 all":             {minimal + "[submission]\nrelay_networks = [\"0.0.0.0/0\"]\n", ":7:", "CFG-09"},
+		"CFG-09 public":          {minimal + "[submission]\nrelay_networks = [\"192.0.2.0/23\"]\n", ":7:", "CFG-09"},
+		"CFG-11":                 {minimal + "[legacy_auth.panel]\nmechanism = \"CRAM-MD5\"\n", ":6:", "CFG-11"},
+		"CFG-12":                 {listener("imap", ":143", "required", "proxy_from = [\"10.0.0.1\"]\n"), ":11:", "CFG-12"},
+		"CFG-13":                 {minimal + "[destination.\"example.net\"]\nlevel = \"may\"\n", ":6:", "CFG-13"},
+		"CFG-15":                 {minimal + "[dns]\ntrust_ad = true\n", ":7:", "CFG-15"},
+		"insecure flag":          {minimal + "[insecure.scanner]\nreason = \"x\"\n", ":6:", "insecure flags"},
+		"bad address":            {listener("imap", "143", "required", ""), ":9:", "host:port"},
+		"unknown limit":          {minimal + "[limits]\nbad = 1\n", ":7:", "unknown key"},
+		"limit out of range":     {minimal + "[limits]\nfirst_byte_timeout = 1\n", ":7:", "use 5 to 60 seconds"},
+		"bad network":            {minimal + "[submission]\nclients = [\"x\"]\n", ":7:", "is not a network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseConfig("f", []byte(c.text))
+			if err == nil {
+				t.Fatalf("accepted:\n%s", c.text)
+			}
+			if got := err.Error(); !strings.Contains(got, c.where) || !strings.Contains(got, c.want) {
+				t.Errorf("got  %s\nwant %q and %q in it", got, c.where, c.want)
+			}
+		})
+	}
+}
+
+func TestConfigAccepts(t *testing.T) {
+	for name, text := range map[string]string{
+		"required with reason": minimal + "[[listener]]\nservice = \"smtp\"\naddress = \":25\"\ntls = \"required\"\nreason = \"a closed group\"\n",
+		"none on loopback":     minimal + "[[listener]]\nservice = \"smtp\"\naddress = \"127.0.0.1:25\"\ntls = \"none\"\n",
+		"same port, two hosts": minimal + "[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.1:143\"\ntls = \"required\"\n[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.2:143\"\ntls = \"required\"\n",
+		"small relay network":  minimal + "[submission]\nrelay_networks = [\"192.0.2.0/24\", \"10.0.0.0/8\", \"192.0.2.7\"]\n",
+		"several certificates": "hostname = \"a.example\"\ndata = \".\"\n[[tls.certificate]]\ncert = \"a\"\nkey = \"b\"\n",
+	} {
+		if _, err := parseConfig("f", []byte(text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"candor/internal/server/listen"
+	"candor/internal/server/web"
+)
+
+// socket is the path of the operator socket.
+func (c *config) socket() string { return filepath.Join(c.Data, "candor.sock") }
+
+// listenSocket opens a Unix socket that only this user may use. The store's lock has shown that no
+// other server uses the data folder, so a socket that is there is a dead server's.
+func listenSocket(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing the operator socket of a server that has ended: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the operator socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("guarding the operator socket: %w", err)
+	}
+	return l, nil
+}
+
+// httpServers are the operator's socket and the HTTP listeners.
+type httpServers struct {
+	servers []*http.Server
+	wg      sync.WaitGroup
+}
+
+// openHTTP opens the operator's socket, which only the server's user may use, and the HTTP listeners.
+func (p *parts) openHTTP(c *config, operations *web.Operations, certificates *listen.Certificates, log *slog.Logger, doors *listen.Server) (_ *httpServers, err error) {
+	h := &httpServers{}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	metrics := web.Metrics(p.sources(doors)...)
+	socket, err := listenSocket(c.socket())
+	if err != nil {
+		return nil, err
+	}
+	h.serve(socket, web.Handler(operations, metrics, log), log)
+	for _, l := range c.Listeners {
+		if l.Service != "http" {
+			continue
+		}
+		s, err := net.Listen("tcp", l.Address)
+		if err != nil {
+			return nil, fmt.Errorf("listener %s: %w; is another web server running?", l.Name, err)
+		}
+		if l.TLS == modeImplicit {
+			s = tls.NewListener(s, certificates.HTTPS())
+		}
+		h.serve(s, web.Public(c.hostname, metrics), log)
+	}
+	return h, nil
+}
+
+func (h *httpServers) serve(l net.Listener, handler http.Handler, log *slog.Logger) {
+	s := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	h.servers = append(h.servers, s)
+	h.wg.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("HTTP listener ended", "address", l.Addr(), "err", err)
+		}
+	})
+}
+
+func (h *httpServers) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, s := range h.servers {
+		if s.Shutdown(ctx) != nil {
+			s.Close()
+		}
+	}
+	h.wg.Wait()
+}

@@ -1,0 +1,73 @@
+// Command candor is a mail server whose transport security is never ambiguous.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line. Every command takes --config anywhere after its name.
+type cli struct {
+	Config string `help:"Configuration file." default:"/etc/candor/candor.toml" placeholder:"FILE"`
+	JSON   bool   `help:"Print JSON: lists one object a line, reports one object."`
+
+	Quickstart quickstartCmd `cmd:"" help:"Make a configuration, keys, a self-signed certificate and the store."`
+	Serve      serveCmd      `cmd:"" help:"Run the server in the foreground."`
+	Demo       demoCmd       `cmd:"" help:"Show everything on loopback: two accounts, a message sent and read back."`
+	Status     statusCmd     `cmd:"" help:"Show the listeners with their security states, the queue and the accounts."`
+	Account    accountCmd    `cmd:"" help:"Add, list and remove accounts; set passwords."`
+	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`
+	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
+	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
+	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
+}
+
+// The exit codes: 0 done, 1 failed, 2 the command line was not understood.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out one command line and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("candor"), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }),
+		kong.Description("A mail server whose transport security is never ambiguous."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // a wrong struct tag above
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "candor: %v; try 'candor --help'\n", err)
+		return exitUsage
+	}
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(&c, &stdio{in, out, errOut}); err != nil {
+		fmt.Fprintf(errOut, "candor: %v\n", err)
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/server/web"
+	"candor/internal/store/directory"
+	"candor/internal/store/kv"
+	"candor/internal/transit/queue"
+)
+
+// operator is what the commands ask for: the operations of a running server through its socket, or
+// the same on the data directory when none runs.
+type operator interface {
+	Domains(context.Context) ([]mail.Domain, error)
+	AddDomain(context.Context, mail.Domain) error
+	RemoveDomain(context.Context, mail.Domain) error
+	Accounts(context.Context) ([]directory.Account, error)
+	AddAccount(ctx context.Context, a mail.Address, password string) error
+	RemoveAccount(context.Context, mail.Address) error
+	SetPassword(ctx context.Context, a mail.Address, password string) error
+	Aliases(context.Context) ([]directory.Alias, error)
+	AddAlias(context.Context, directory.Alias) error
+	RemoveAlias(context.Context, mail.Address) error
+	QueueList(context.Context) ([]web.QueueItem, error)
+	QueueShow(context.Context, queue.ID) (web.QueueItem, error)
+	QueueRetry(context.Context, queue.ID) (int, error)
+	QueueRemove(context.Context, queue.ID) (int, error)
+	ServerStatus(context.Context) (web.Status, error)
+	io.Closer
+}
+
+// offline are the operations on the data directory itself.
+type offline struct {
+	*web.Operations
+	parts *parts
+}
+
+// Close closes the data directory.
+func (o *offline) Close() error { return o.parts.Close() }
+
+// openOffline opens the data directory; no server may be running.
+func openOffline(ctx context.Context, c *config) (*offline, error) {
+	p, err := openParts(ctx, c, newLog(io.Discard))
+	if err != nil {
+		return nil, err
+	}
+	status := func(ctx context.Context) (web.Status, error) { return p.status(ctx, c, time.Time{}, nil) }
+	return &offline{p.operations(status), p}, nil
+}
+
+// openOperator finds the running server, or opens the data directory when there is none. A server that
+// is just starting or ending holds the store without answering: that is waited for.
+func openOperator(ctx context.Context, file string) (operator, error) {
+	c, err := loadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(15 * time.Second); ; {
+		client, err := web.Dial(ctx, c.socket())
+		if err == nil {
+			return client, nil
+		}
+		o, err := openOffline(ctx, c)
+		if err == nil {
+			return o, nil
+		}
+		if !errors.Is(err, kv.ErrLocked) || time.Now().After(end) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// operate runs f with the operator and closes it.
+func operate(ctx context.Context, c *cli, f func(operator) error) error {
+	o, err := openOperator(ctx, c.Config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(o), o.Close())
+}

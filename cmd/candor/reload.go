@@ -1,0 +1,42 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"candor/internal/server/listen"
+)
+
+// reloadOnHangup reads configuration and certificates again at each SIGHUP, until the function that it
+// returns is called. Only the certificates take effect without a restart.
+func reloadOnHangup(file string, certificates *listen.Certificates, log *slog.Logger) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-hangups:
+			}
+			c, err := loadConfig(file)
+			if err == nil {
+				err = certificates.Reload(c.pairs())
+			}
+			if err != nil {
+				log.Error("reload refused; the certificates in use stay", "err", err)
+				continue
+			}
+			log.Info("certificates reloaded; other settings need a restart")
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		close(done)
+		wg.Wait()
+	}
+}

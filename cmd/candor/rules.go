@@ -1,0 +1,300 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"candor/internal/mail"
+)
+
+// The four TLS modes by the words of the specification, section 2.1.
+const (
+	modeImplicit      = "implicit"
+	modeRequired      = "required"
+	modeOpportunistic = "opportunistic"
+	modeNone          = "none"
+)
+
+// defaultListeners are those of the specification, section 2.1.
+var defaultListeners = []listenerConfig{
+	{Service: "smtp", Address: ":25", TLS: modeOpportunistic},
+	{Service: "submission", Address: ":587", TLS: modeRequired},
+	{Service: "submission", Address: ":465", TLS: modeImplicit},
+	{Service: "imap", Address: ":143", TLS: modeRequired},
+	{Service: "imap", Address: ":993", TLS: modeImplicit},
+	{Service: "pop3", Address: ":110", TLS: modeRequired},
+	{Service: "pop3", Address: ":995", TLS: modeImplicit},
+	{Service: "http", Address: ":443", TLS: modeImplicit},
+	{Service: "http", Address: ":80", TLS: modeNone},
+}
+
+// check refuses what the specification, section 2.2 refuses, and fills in defaults.
+func (c *config) check() error {
+	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkTLS, c.checkSubmission, c.checkDNS, c.checkLater, c.checkNetworks, c.checkLimits} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *config) checkNames() error {
+	if c.Hostname == "" {
+		return c.refuse("hostname", "", `hostname is missing: add hostname = "mail.example.org", the name that MX records and certificates give this server`)
+	}
+	h, err := mail.ParseDomain(c.Hostname)
+	if _, literal := h.Literal(); err != nil || literal {
+		return c.refuse("hostname", "", "hostname %q is not a domain name: write it like mail.example.org", c.Hostname)
+	}
+	c.hostname = h
+	if c.Data == "" {
+		return c.refuse("data", "", `data is missing: add data = "." for the folder of this file`)
+	}
+	return nil
+}
+
+func (c *config) checkListeners() error {
+	if len(c.Listeners) == 0 {
+		c.Listeners = slices.Clone(defaultListeners)
+	}
+	modes := map[netip.AddrPort]int{}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if err := c.checkListener(i, l); err != nil {
+			return err
+		}
+		bound, port := bind(l.Address)
+		at := netip.AddrPortFrom(bound, port)
+		if j, taken := modes[at]; taken && port != 0 {
+			if (c.Listeners[j].TLS == modeImplicit) != (l.TLS == modeImplicit) {
+				return c.refuse(fmt.Sprintf("listener.%d.address", i), "CFG-03", "%s has an implicit and a STARTTLS listener, which cannot share a port: in one the client speaks first in TLS, in the other the server speaks first in clear text. Give one of them another port", l.Address)
+			}
+			return c.refuse(fmt.Sprintf("listener.%d.address", i), "", "%s is listed twice: remove one", l.Address)
+		}
+		modes[at] = i
+	}
+	return nil
+}
+
+func (c *config) checkListener(i int, l *listenerConfig) error {
+	at := func(key string) string { return fmt.Sprintf("listener.%d.%s", i, key) }
+	switch l.Service {
+	case "smtp", "submission", "imap", "pop3", "http":
+	case "lmtp", "sieve":
+		return c.refuse(at("service"), "", "service %q is not in this version: remove the listener", l.Service)
+	default:
+		return c.refuse(at("service"), "", "service %q is not known: use smtp, submission, imap, pop3 or http", l.Service)
+	}
+	host, portText, err := net.SplitHostPort(l.Address)
+	port, portErr := strconv.ParseUint(portText, 10, 16)
+	if err != nil || portErr != nil {
+		return c.refuse(at("address"), "", `address %q is not host:port: write it like ":143" or "192.0.2.1:143"`, l.Address)
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		return c.refuse(at("address"), "", "address %q does not begin with an IP address: write it like \":143\" or \"192.0.2.1:143\"", l.Address)
+	}
+	if l.Hostname != "" {
+		if _, err := mail.ParseDomain(l.Hostname); err != nil {
+			return c.refuse(at("hostname"), "", "hostname %q is not a domain name", l.Hostname)
+		}
+	}
+	if l.Name == "" {
+		l.Name = l.Service + ":" + portText
+	}
+	if l.ClientCert != "" {
+		return c.refuse(at("client_cert"), "", "client certificates are not in this version: remove client_cert")
+	}
+	if len(l.ProxyFrom) > 0 {
+		return c.refuse(at("proxy_from"), "CFG-12", "the PROXY protocol is not in this version: remove proxy_from and let clients connect directly")
+	}
+	return c.checkMode(at, l, int(port))
+}
+
+// checkMode applies CFG-01, 02, 04, 05 and 08.
+func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) error {
+	switch l.TLS {
+	case modeImplicit, modeRequired, modeOpportunistic, modeNone:
+	case "":
+		return c.refuse(at("tls"), "", "listener %s has no tls mode: set tls to one of implicit, required, opportunistic, none", l.Name)
+	default:
+		return c.refuse(at("tls"), "", "tls %q says nothing definite: use one of implicit, required, opportunistic, none", l.TLS)
+	}
+	login := l.Service == "submission" || l.Service == "imap" || l.Service == "pop3"
+	switch {
+	case port == 25 && login, l.Service == "smtp" && l.Auth != nil && *l.Auth:
+		return c.refuse(at("service"), "CFG-05", `nobody logs in on port 25: use service = "submission" on port 465 with tls = "implicit"`)
+	case l.Auth != nil:
+		return c.refuse(at("auth"), "", "auth is not a setting: submission, imap and pop3 offer it after TLS, smtp never. Remove it")
+	case login && l.TLS == modeOpportunistic:
+		return c.refuse(at("tls"), "CFG-01", `opportunistic is refused where people log in, since their password could travel in clear: use tls = "required"`)
+	case l.TLS == modeNone && l.Service != "http" && !loopback(l.Address):
+		return c.refuse(at("tls"), "CFG-02", `none is refused on an address that others can reach: use tls = %q`, legalMode(l.Service, port))
+	case isOneOf(port, 465, 993, 995) && l.TLS != modeImplicit:
+		return c.refuse(at("tls"), "CFG-04", `port %d speaks TLS from the first byte: use tls = "implicit", or port %d for STARTTLS`, port, map[int]int{465: 587, 993: 143, 995: 110}[port])
+	case (isOneOf(port, 25, 587, 143, 110) || l.Service == "smtp") && l.TLS == modeImplicit:
+		return c.refuse(at("tls"), "CFG-04", `clients of port %d expect STARTTLS: use tls = %q`, port, legalMode(l.Service, port))
+	case l.Service == "http" && l.TLS != modeImplicit && l.TLS != modeNone:
+		return c.refuse(at("tls"), "CFG-04", `HTTP has no STARTTLS: use tls = "implicit", or "none" for the port that only redirects`)
+	case l.Service == "smtp" && l.TLS == modeRequired && strings.TrimSpace(l.Reason) == "":
+		return c.refuse(at("tls"), "CFG-08", `required on a public MX loses mail from servers without TLS (RFC 3207, section 4): use tls = "opportunistic", or add reason = "…"`)
+	}
+	return nil
+}
+
+// legalMode is the shortest legal alternative for a service on a port.
+func legalMode(service string, port int) string {
+	switch {
+	case service == "smtp":
+		return modeOpportunistic
+	case isOneOf(port, 465, 993, 995, 443):
+		return modeImplicit
+	}
+	return modeRequired
+}
+
+func isOneOf(n int, of ...int) bool { return slices.Contains(of, n) }
+
+// bind returns the address and port of a checked listener address; no host is the unspecified address.
+func bind(address string) (netip.Addr, uint16) {
+	host, portText, _ := net.SplitHostPort(address)
+	port, _ := strconv.ParseUint(portText, 10, 16)
+	if host == "" {
+		return netip.IPv6Unspecified(), uint16(port)
+	}
+	a, _ := netip.ParseAddr(host)
+	return a, uint16(port)
+}
+
+func loopback(address string) bool {
+	a, _ := bind(address)
+	return a.IsLoopback()
+}
+
+func (c *config) checkTLS() error {
+	t := &c.TLS
+	if (t.Cert == "") != (t.Key == "") {
+		return c.refuse("tls", "", "tls.cert and tls.key go together: set both")
+	}
+	for i, p := range t.Certificates {
+		if p.Cert == "" || p.Key == "" {
+			return c.refuse(fmt.Sprintf("tls.certificate.%d", i), "", "a certificate needs cert and key: set both")
+		}
+	}
+	if t.Cert == "" && len(t.Certificates) == 0 {
+		return c.refuse("tls", "", `no certificate: set cert = "tls/cert.pem" and key = "tls/key.pem" under [tls] ('candor quickstart' makes a pair)`)
+	}
+	if v := t.MinVersion; v != "" && v != "1.2" && v != "1.3" {
+		return c.refuse("tls.min_version", "CFG-06", `TLS %s is refused: use min_version = "1.2", or leave it out`, v)
+	}
+	if t.MinVersion != "" {
+		return c.refuse("tls.min_version", "CFG-06", "TLS 1.2 and 1.3 are always both on: remove min_version")
+	}
+	if len(t.Suites) > 0 {
+		return c.refuse("tls.suites", "CFG-06", "the cipher suites are those of RFC 9325 and cannot be changed: remove suites")
+	}
+	return nil
+}
+
+func (c *config) checkSubmission() error {
+	for i, s := range c.Submission.RelayNetworks {
+		p, err := parsePrefix(s)
+		if err != nil {
+			return c.refuse("submission.relay_networks", "", "relay_networks[%d]: %v", i, err)
+		}
+		least := 24
+		if p.Addr().Is6() {
+			least = 48
+		}
+		if p.Bits() == 0 || (!private(p) && p.Bits() < least) {
+			return c.refuse("submission.relay_networks", "CFG-09", "%s would let strangers relay: name single hosts, or networks of at most /%d", s, least)
+		}
+	}
+	return nil
+}
+
+// private reports whether all of p is private or loopback (RFC 1918, RFC 4193).
+func private(p netip.Prefix) bool {
+	for _, s := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"} {
+		if n := netip.MustParsePrefix(s); n.Contains(p.Addr()) && p.Bits() >= n.Bits() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *config) checkDNS() error {
+	if c.DNS.TrustAD {
+		return c.refuse("dns.trust_ad", "CFG-15", "the AD bit of an upstream is never trusted: remove trust_ad")
+	}
+	for i, u := range c.DNS.Upstreams {
+		if strings.HasPrefix(u, "tls://") {
+			return c.refuse("dns.upstreams", "", "upstreams[%d]: DNS over TLS is not in this version: use address:port", i)
+		}
+		if _, err := netip.ParseAddrPort(u); err != nil {
+			return c.refuse("dns.upstreams", "", `upstreams[%d]: %q is not address:port: write it like "127.0.0.1:53"`, i, u)
+		}
+	}
+	return nil
+}
+
+// checkLater refuses what is specified but not built: a setting that demands something must never
+// be accepted without effect.
+func (c *config) checkLater() error {
+	for id := range c.Insecure {
+		return c.refuse("insecure."+id, "CFG-02", "insecure flags are not in this version: remove [insecure.%s]", id)
+	}
+	for id := range c.LegacyAuth {
+		return c.refuse("legacy_auth."+id, "CFG-11", "legacy mechanisms are not in this version: remove [legacy_auth.%s]", id)
+	}
+	for d := range c.Dest {
+		return c.refuse("destination."+d, "CFG-13", "destination rules are not in this version: remove [destination.%q]", d)
+	}
+	if len(c.Outbound.SmarthostAuth) > 0 {
+		return c.refuse("outbound.smarthost_auth", "", "logging in at a smart host is not in this version: remove [outbound.smarthost_auth]")
+	}
+	if s := c.Outbound.Smarthost; s != "" {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			return c.refuse("outbound.smarthost", "", `smarthost %q is not host:port: write it like "relay.example.net:25"`, s)
+		}
+	}
+	return nil
+}
+
+func (c *config) checkNetworks() error {
+	for path, list := range map[string][]string{
+		"submission.clients": c.Submission.Clients, "outbound.private_targets": c.Outbound.PrivateTargets, "network.private": c.Network.Private,
+	} {
+		if _, err := parsePrefixes(list); err != nil {
+			return c.refuse(path, "", "%v", err)
+		}
+	}
+	return nil
+}
+
+// parsePrefix reads a network or a single address.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf(`%q is not a network: write it like "192.0.2.0/24"`, s)
+	}
+	return p.Masked(), nil
+}
+
+func parsePrefixes(list []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, s := range list {
+		p, err := parsePrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}

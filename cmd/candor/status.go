@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/server/web"
+)
+
+type statusCmd struct{}
+
+// Run shows the server's status; of a server that does not run, what it would do.
+func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return operate(ctx, c, func(o operator) error {
+		s, err := o.ServerStatus(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return json.NewEncoder(std.out).Encode(s)
+		}
+		if s.Running {
+			fmt.Fprintf(std.out, "%s has been running since %s.\n", s.Hostname, s.Started.Format(time.RFC3339))
+		} else {
+			fmt.Fprintf(std.out, "%s is not running.\n", s.Hostname)
+		}
+		fmt.Fprintf(std.out, "%d domains, %d accounts, %d recipients queued.\n\n", s.Domains, s.Accounts, s.Queued)
+		for _, w := range s.Warnings {
+			fmt.Fprintf(std.out, "Warning: %s\n", w)
+		}
+		writeListeners(std.out, s.Listeners)
+		return nil
+	})
+}
+
+// status counts what there is. A zero start means that no server runs.
+func (p *parts) status(ctx context.Context, c *config, started time.Time, warnings []string) (web.Status, error) {
+	s := web.Status{Running: !started.IsZero(), Hostname: c.hostname, Started: started, Warnings: warnings, Listeners: c.listenerStatus()}
+	domains, err := p.directory.Domains(ctx)
+	if err != nil {
+		return s, err
+	}
+	accounts, err := p.directory.Accounts(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Domains, s.Accounts, s.Queued = len(domains), len(accounts), int(p.queue.Stats().Recipients)
+	return s, nil
+}
+
+// listenerStatus describes every listener in the words of the specification, T-30.
+func (c *config) listenerStatus() []web.ListenerStatus {
+	var all []web.ListenerStatus
+	for _, l := range c.Listeners {
+		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: l.TLS, Login: "after TLS: password, SCRAM"}
+		listener := c.listenerOf(l)
+		floor, source := listener.Floor()
+		if l.Service == "smtp" || l.Service == "http" {
+			s.Login = "never"
+		}
+		s.Floor = floor
+		s.Words = fmt.Sprintf("TLS %s. Least state accepted: %s (demanded by %s). %s Login offered: before TLS: never; %s.",
+			modeWords[l.TLS], floor, source, floor.Row().Words, s.Login)
+		all = append(all, s)
+	}
+	return all
+}
+
+var modeWords = map[string]string{
+	modeImplicit:      "from the first byte",
+	modeRequired:      "by STARTTLS, and nothing else works before it",
+	modeOpportunistic: "by STARTTLS where the other side wants it",
+	modeNone:          "not offered",
+}
+
+func printListeners(w io.Writer, c *config) { writeListeners(w, c.listenerStatus()) }
+
+func writeListeners(w io.Writer, listeners []web.ListenerStatus) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	fmt.Fprintln(t, "  LISTENER\tADDRESS\tTLS\tLEAST STATE\tLOGIN\tIN WORDS")
+	for _, l := range listeners {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", l.Service, l.Address, l.Mode, l.Floor, l.Login, floorWords(l))
+	}
+}
+
+// floorWords says in a sentence what a listener guarantees.
+func floorWords(l web.ListenerStatus) string {
+	switch {
+	case l.Floor == mail.Clear && l.Mode == modeOpportunistic:
+		return "Encrypted when the sending server asks for it; a server that does not sends in clear text, and the message says so."
+	case l.Floor == mail.Clear:
+		return "Clear text. Anyone on the way could read or change it."
+	case l.Mode == modeRequired:
+		return "Encrypted after STARTTLS. Before that nothing is accepted, least of all a password."
+	}
+	return "Encrypted from the first byte."
+}
