@@ -1,0 +1,25 @@
+#!/bin/sh
+# Installs from Debian the programs that the tests drive. Without root or sudo it names them and
+# goes on: the tests that need them are then skipped, and say so.
+set -u
+programs="swaks curl openssl mbsync fetchmail mutt msmtp gsasl python3 postfix"
+packages="swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl curl openssl isync libsasl2-modules fetchmail mutt msmtp gsasl python3 postfix ca-certificates"
+
+missing=
+for p in $programs; do
+	command -v "$p" >/dev/null || [ -x "/usr/sbin/$p" ] || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+	sudo=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+	sudo="sudo -n"
+else
+	echo "NOT INSTALLED:$missing. Neither root nor sudo is at hand; the tests that need them are skipped. Install: $packages" >&2
+	exit 0
+fi
+# Postfix is only ever started by a test, in a folder of its own.
+echo "postfix postfix/main_mailer_type select No configuration" | $sudo debconf-set-selections
+$sudo apt-get update -qq
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null

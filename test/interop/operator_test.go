@@ -1,0 +1,165 @@
+package interop
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestOperator: commands do the same while the server runs and while it does not.
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "")
+	conf := []string{"--config", s.config}
+	for _, running := range []bool{false, true} {
+		name := map[bool]string{false: "stopped", true: "running"}[running]
+		if running {
+			s.run()
+		}
+		cmd := func(stdin string, args ...string) string { return s.candor(stdin, append(args, conf...)...) }
+		cmd("secret\n", "account", "add", name+"@example.org", "--password-stdin")
+		if out, err := s.try("secret\n", append([]string{"account", "add", name + "@example.org", "--password-stdin"}, conf...)...); err == nil {
+			t.Errorf("%s: added twice: %s", name, out)
+		}
+		if out, err := s.try("secret\n", append([]string{"account", "add", "x@absent.example", "--password-stdin"}, conf...)...); err == nil || !strings.Contains(out, "absent.example") {
+			t.Errorf("%s: an account of a domain that is not ours: %v, %s", name, err, out)
+		}
+		cmd("other\n", "account", "password", name+"@example.org", "--password-stdin")
+		cmd("", "domain", "add", name+".example")
+		cmd("", "alias", "add", "info@"+name+".example", name+"@example.org")
+		if out := cmd("", "alias", "list"); !strings.Contains(out, "info@"+name+".example") {
+			t.Errorf("%s: aliases %s", name, out)
+		}
+		for line := range strings.Lines(cmd("", "account", "list", "--json")) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("%s: not an object: %s", name, line)
+			}
+		}
+		var status map[string]any
+		if out := cmd("", "status", "--json"); json.Unmarshal([]byte(out), &status) != nil || status["running"] != running {
+			t.Errorf("%s: status %s", name, out)
+		}
+		if _, err := s.try("", append([]string{"domain", "remove", name + ".example"}, conf...)...); err == nil {
+			t.Errorf("%s: a domain with an alias was removed", name)
+		}
+		cmd("", "alias", "remove", "info@"+name+".example")
+		cmd("", "domain", "remove", name+".example")
+	}
+	// The accounts made while it was stopped and while it ran work.
+	for _, user := range []string{"stopped@example.org", "running@example.org"} {
+		c, err := dialTLS(s, s.imaps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := newIMAPClient(c)
+		if _, err := i.do("LOGIN " + user + " other"); err != nil {
+			t.Errorf("login of %s: %v", user, err)
+		}
+		lines, err := i.do(`LIST (SUBSCRIBED) "" "*" RETURN (SPECIAL-USE)`)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{"INBOX", `\Drafts`, `\Sent`, `\Trash`, `\Junk`, `\Archive`} {
+			if !strings.Contains(strings.Join(lines, "\n"), want) {
+				t.Errorf("%s: no %s in %q", user, want, lines)
+			}
+		}
+		c.Close()
+	}
+	s.stop()
+	if _, err := os.Stat(filepath.Join(s.dir, "candor.sock")); err == nil {
+		t.Error("the operator socket is left behind")
+	}
+}
+
+// TestServeRefusals: serve explains what it refuses and exits with 1; a wrong command line exits with 2.
+func TestServeRefusals(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.1:1\"\ntls = \"opportunistic\"\n")
+	out, err := s.try("", "serve", "--config", s.config)
+	if code := exitCode(err); code != 1 || !strings.Contains(out, "CFG-01") || !strings.Contains(out, s.config+":") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if out, err := s.try("", "serve", "--no-such-flag"); exitCode(err) != 2 {
+		t.Errorf("a wrong flag: %v, %s", err, out)
+	}
+	if out, err := s.try("", "quickstart", "--hostname", hostname, "--domain", "example.org", "--data", s.dir); err == nil || !strings.Contains(out, "not empty") {
+		t.Errorf("quickstart into a full folder: %v, %s", err, out)
+	}
+	two := start(t)
+	if out, err := two.try("", "serve", "--config", two.config); err == nil || !strings.Contains(out, "in use") {
+		t.Errorf("a second server on the same folder: %v, %s", err, out)
+	}
+}
+
+func exitCode(err error) int {
+	if e, ok := err.(*exec.ExitError); ok {
+		return e.ExitCode()
+	}
+	return 0
+}
+
+// TestReload: SIGHUP takes up new certificates without dropping a session, and keeps those in use when the new ones
+// cannot be used.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	session := s.imapLogin(t, "ann@example.org")
+	other := prepare(t, "") // for its certificate
+	for _, f := range []string{"cert.pem", "key.pem"} {
+		b, err := os.ReadFile(filepath.Join(other.dir, "tls", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "tls", f), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await("certificates reloaded")
+	if _, err := session.do("NOOP"); err != nil {
+		t.Errorf("the session that was open: %v", err)
+	}
+	s.imapLogin(t, "ann@example.org") // trusts the certificate that is in the file now
+	if err := os.WriteFile(filepath.Join(s.dir, "tls", "key.pem"), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await("reload refused")
+	s.imapLogin(t, "ann@example.org")
+}
+
+// TestDemo runs the demo as a new user does and ends it.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	if conn, err := dialPort(2465); err == nil {
+		conn.Close()
+		t.Fatal("port 2465 is in use: is another demo running?")
+	}
+	out := &logBuffer{}
+	cmd := exec.Command(binary, "demo", "--data", filepath.Join(t.TempDir(), "demo"))
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	for end := time.Now().Add(time.Minute); !strings.Contains(out.String(), "Ctrl-C ends it"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no proof in a minute:\n%s", out)
+		}
+	}
+	for _, want := range []string{"alice@demo.example", "bob@demo.example", "with ESMTPSA id", "Candor-Transport: v=1;", "state=encrypted-unauthenticated", "Encrypted from the first byte.", "127.0.0.1:2993"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the demo ended with %v:\n%s", err, out)
+	}
+}

@@ -1,0 +1,284 @@
+// Package interop drives the real binary on loopback with software that nobody here wrote.
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hostname is what the server calls itself; it is also in its certificate.
+const hostname = "mail.example.org"
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "candor-interop-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "candor")
+	build := exec.Command("go", "build", "-o", binary, "candor/cmd/candor")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building candor:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// need returns the path of a program. Where it is absent the test is skipped, and fails in CI.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	for _, name := range []string{program, "/usr/sbin/" + program} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed; test/install.sh should have done it", program)
+	}
+	t.Skipf("SKIPPED: %s is not installed (see test/install.sh)", program)
+	return ""
+}
+
+// ports are the listeners of a server under test.
+type ports struct{ smtp, submission, submissions, imap, imaps, pop3, pop3s int }
+
+// server is a running candor with its data folder.
+type server struct {
+	t      testing.TB
+	dir    string
+	config string
+	cert   string
+	ports
+	cmd *exec.Cmd
+	log *logBuffer
+}
+
+// prepare makes a data folder with quickstart and gives every listener a free port. more is appended to the
+// configuration.
+func prepare(t testing.TB, more string) *server {
+	t.Helper()
+	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), log: &logBuffer{}}
+	s.candor("", "quickstart", "--hostname", hostname, "--domain", "example.org", "--data", s.dir, "--ports", "high")
+	s.config, s.cert = filepath.Join(s.dir, "candor.toml"), filepath.Join(s.dir, "tls", "cert.pem")
+	free := freePorts(t, 7)
+	s.ports = ports{free[0], free[1], free[2], free[3], free[4], free[5], free[6]}
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(text), "[[listener]]")
+	for _, l := range []struct {
+		service string
+		port    int
+		tls     string
+	}{
+		{"smtp", s.smtp, "opportunistic"}, {"submission", s.submission, "required"}, {"submission", s.submissions, "implicit"},
+		{"imap", s.imap, "required"}, {"imap", s.imaps, "implicit"}, {"pop3", s.pop3, "required"}, {"pop3", s.pop3s, "implicit"},
+	} {
+		head += fmt.Sprintf("\n[[listener]]\nservice = %q\naddress = \"127.0.0.1:%d\"\ntls = %q\n", l.service, l.port, l.tls)
+	}
+	if err := os.WriteFile(s.config, []byte(head+"\n"+more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start prepares and runs a server whose load tests and clients are exempt from limits, with accounts ann and
+// bob of example.org, both with the password "secret".
+func start(t testing.TB) *server {
+	t.Helper()
+	s := prepare(t, "[limits]\nexempt = [\"127.0.0.0/8\"]\n")
+	s.account("ann@example.org", "secret")
+	s.run()
+	s.account("bob@example.org", "secret")
+	return s
+}
+
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var all []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		all = append(all, l.Addr().(*net.TCPAddr).Port)
+	}
+	return all
+}
+
+// candor runs a command to its end and returns its output.
+func (s *server) candor(stdin string, args ...string) string {
+	s.t.Helper()
+	out, err := s.try(stdin, args...)
+	if err != nil {
+		s.t.Fatalf("candor %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (s *server) try(stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (s *server) account(address, password string) {
+	s.t.Helper()
+	s.candor(password+"\n", "account", "add", address, "--password-stdin", "--config", s.config)
+}
+
+// run starts serve and waits for the line "ready".
+func (s *server) run() {
+	s.t.Helper()
+	s.cmd = exec.Command(binary, "serve", "--config", s.config)
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	go func() {
+		var once sync.Once
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			if lines.Text() == "ready" {
+				once.Do(func() { close(ready) })
+			}
+			fmt.Fprintln(s.log, lines.Text())
+		}
+	}()
+	cmd := s.cmd
+	s.t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	select {
+	case <-ready:
+	case <-time.After(30 * time.Second):
+		s.t.Fatalf("candor serve was not ready in 30 s:\n%s", s.log)
+	}
+}
+
+// stop ends the server with SIGTERM and waits for it.
+func (s *server) stop() {
+	s.t.Helper()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	done := make(chan error, 1)
+	go func() { done <- s.cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			s.t.Errorf("candor serve ended with %v:\n%s", err, s.log)
+		}
+	case <-time.After(30 * time.Second):
+		s.t.Fatalf("candor serve did not end in 30 s after SIGTERM:\n%s", s.log)
+	}
+}
+
+// kill ends the server with SIGKILL.
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+func (s *server) clientTLS() *tls.Config {
+	s.t.Helper()
+	pem, err := os.ReadFile(s.cert)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &tls.Config{RootCAs: roots, ServerName: hostname}
+}
+
+// tool runs a program to its end and returns its output and error.
+func tool(t testing.TB, stdin string, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// must is tool for a program that has to succeed.
+func (s *server) must(stdin string, name string, args ...string) string {
+	s.t.Helper()
+	out, err := tool(s.t, stdin, name, args...)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s\nlog of the server:\n%s", name, strings.Join(args, " "), err, out, s.log)
+	}
+	return out
+}
+
+// write puts a file into a temporary folder and returns its path.
+func write(t testing.TB, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// logBuffer collects lines from several goroutines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// await waits for text in the server's log.
+func (s *server) await(text string) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.log.String(), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("the log lacks %q:\n%s", text, s.log)
+		}
+	}
+}
+
+var _ io.Writer = (*logBuffer)(nil)
