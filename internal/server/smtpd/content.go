@@ -21,7 +21,6 @@ type content struct {
 	limit   int64
 	octets  int64 // received
 	header  []byte
-	utf8    bool // the header holds more than ASCII
 	inBody  bool
 	refusal error
 
@@ -110,16 +109,7 @@ func (c *content) addHeader(ctx context.Context, piece []byte) {
 // openBody judges the header, whose end is known, and begins the blob.
 func (c *content) openBody(ctx context.Context, end int) {
 	c.inBody = true
-	header := message.Header(c.header[:end:end])
-	if !beginsWithField(header) {
-		// It is all body: a blank line keeps it apart from the trace fields that come on top.
-		header, end = message.Header(headerEnd[:2:2]), 0
-		if bytes.HasPrefix(c.header, headerEnd[:2]) {
-			end = 2
-		}
-	}
-	c.utf8 = !ascii(header)
-	header, err := c.session.judgeHeader(ctx, header)
+	header, err := c.session.judgeHeader(ctx, message.Header(c.header[:end:end]))
 	if err == nil {
 		err = c.openBlob(ctx)
 	}
@@ -130,22 +120,6 @@ func (c *content) openBody(ctx context.Context, end int) {
 	c.write(header)
 	c.write(c.header[end:])
 	c.header = nil
-}
-
-func beginsWithField(h message.Header) bool {
-	for f := range h.Fields() {
-		return len(f.Name) > 0
-	}
-	return false
-}
-
-func ascii(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *content) openBlob(ctx context.Context) error {

@@ -30,11 +30,12 @@ func (a *Account) Open(ctx context.Context, id ID) (*Mailbox, error) {
 		return nil, err
 	}
 	defer a.store.work.Done()
-	t, err := a.store.tables.open(ctx, a.store.db, tableKey{a.id, id})
+	k := tableKey{a.id, id}
+	t, err := a.store.tables.open(ctx, a.store.db, k)
 	if err != nil {
 		return nil, err
 	}
-	return &Mailbox{account: a, table: t, close: sync.OnceFunc(func() { a.store.tables.release(t) })}, nil
+	return &Mailbox{account: a, table: t, close: sync.OnceFunc(func() { a.store.tables.release(k) })}, nil
 }
 
 // Mailbox is a session's handle on an open mailbox.
@@ -99,7 +100,7 @@ func (m *Mailbox) update(ctx context.Context, run func(*box) error) error {
 		return err
 	}
 	return m.account.update(ctx, func(c *change) error {
-		b, err := c.box(m.table.key.id)
+		b, err := c.box(m.table.id)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"sync"
 
+	"candor/internal/mail"
 	"candor/internal/store/kv"
 )
 
@@ -32,7 +33,8 @@ const (
 // table holds the UIDs, MODSEQs and flags of an open mailbox: 20 octets a message. All sessions share it.
 // It shows only what is durable.
 type table struct {
-	key tableKey
+	account mail.AccountID
+	id      ID
 
 	loading chan struct{} // holds one token: whoever loads has it
 
@@ -57,7 +59,7 @@ type table struct {
 }
 
 func newTable(k tableKey) *table {
-	return &table{key: k, loading: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &table{account: k.account, id: k.id, loading: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // load reads the mailbox unless that has been done. Errors: NotFound.
@@ -79,9 +81,9 @@ func (t *table) load(ctx context.Context, db kv.DB) error {
 
 // read takes the mailbox's state from the store. What is published meanwhile waits in pending.
 func (t *table) read(ctx context.Context, db kv.DB) error {
-	fresh := newTable(t.key)
+	fresh := newTable(tableKey{t.account, t.id})
 	if err := db.View(ctx, fresh.fill); err != nil {
-		return fmt.Errorf("reading mailbox %d: %w", t.key.id, err)
+		return fmt.Errorf("reading mailbox %d: %w", t.id, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,17 +105,17 @@ func (t *table) read(ctx context.Context, db kv.DB) error {
 
 // fill reads a table that nobody else has.
 func (t *table) fill(r kv.Reader) error {
-	row, c, err := readMailbox(r, t.key.account, t.key.id)
+	row, c, err := readMailbox(r, t.account, t.id)
 	if err != nil {
 		return err
 	}
-	t.info = row.info(t.key.id)
-	if t.info.Subscribed, err = exists(r, nameKey(t.key.account, kindSubscription, row.name)); err != nil {
+	t.info = row.info(t.id)
+	if t.info.Subscribed, err = exists(r, nameKey(t.account, kindSubscription, row.name)); err != nil {
 		return err
 	}
 	t.keywords, t.uidNext, t.highest, t.unseen = row.keywords, c.uidNext, c.highest, c.unseen
 	t.uids, t.modSeqs, t.flags = make([]UID, 0, c.messages), make([]ModSeq, 0, c.messages), make([]Flags, 0, c.messages)
-	prefix := mailboxKey(t.key.account, kindHot, t.key.id)
+	prefix := mailboxKey(t.account, kindHot, t.id)
 	for p, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
 		if err != nil {
 			return err

@@ -29,6 +29,7 @@ type tables struct {
 }
 
 type holding struct {
+	key      tableKey
 	table    *table
 	sessions int
 	element  *list.Element // while idle
@@ -39,15 +40,11 @@ func newTables(limit int) *tables {
 	return &tables{limit: limit, held: make(map[tableKey]*holding)}
 }
 
-// open returns the loaded table of a mailbox, which the caller must release. Errors: NotFound.
+// open returns the loaded table of a mailbox, which the caller must release.
 func (s *tables) open(ctx context.Context, db kv.DB, k tableKey) (*table, error) {
 	t := s.hold(k)
-	err := t.load(ctx, db)
-	if err == nil && !t.reusable() {
-		err = noSuchMailbox() // deleted while it was being read
-	}
-	if err != nil {
-		s.release(t)
+	if err := t.load(ctx, db); err != nil {
+		s.release(k)
 		return nil, err
 	}
 	return t, nil
@@ -58,7 +55,7 @@ func (s *tables) hold(k tableKey) *table {
 	defer s.mu.Unlock()
 	h := s.held[k]
 	if h == nil {
-		h = &holding{table: newTable(k)}
+		h = &holding{key: k, table: newTable(k)}
 		s.held[k] = h
 	}
 	s.wake(h)
@@ -66,24 +63,21 @@ func (s *tables) hold(k tableKey) *table {
 	return h.table
 }
 
-func (s *tables) release(t *table) {
+func (s *tables) release(k tableKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.held[t.key]
-	if h == nil || h.table != t {
-		return // its account was removed
-	}
+	h := s.held[k]
 	if h.sessions--; h.sessions > 0 {
 		return
 	}
-	if !t.reusable() {
-		delete(s.held, t.key)
+	if !h.table.reusable() {
+		delete(s.held, k)
 		return
 	}
 	s.rest(h)
 }
 
-// reusable reports whether the table may serve another session.
+// reusable reports whether the table may serve a later session.
 func (t *table) reusable() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -114,7 +108,7 @@ func (s *tables) rest(h *holding) {
 	for s.messages > s.limit && s.idle.Len() > 0 {
 		last := s.idle.Back().Value.(*holding)
 		s.wake(last)
-		delete(s.held, last.table.key)
+		delete(s.held, last.key)
 	}
 }
 
@@ -159,7 +153,7 @@ func (s *tables) weigh(k tableKey) {
 	s.rest(h)
 }
 
-// removeAccount marks the tables of an account's mailboxes as gone and lets go of them.
+// removeAccount marks the tables of an account's mailboxes as gone.
 func (s *tables) removeAccount(account mail.AccountID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +162,9 @@ func (s *tables) removeAccount(account mail.AccountID) {
 			continue
 		}
 		h.table.publish(event{id: k.id, gone: true})
-		s.wake(h)
-		delete(s.held, k)
+		if h.sessions == 0 {
+			s.wake(h)
+			delete(s.held, k)
+		}
 	}
 }

@@ -1,0 +1,41 @@
+GO ?= go
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
+GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+FUZZTIME ?= 30s
+
+.PHONY: build run test check bench fuzz vuln install-test-tools
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/candor ./cmd/candor
+
+# The main job on loopback: two accounts, a message sent and read back; stays up until Ctrl-C.
+run: build
+	bin/candor demo
+
+# Everything, against real clients and servers, with the race detector.
+test: install-test-tools
+	$(GO) test -race -timeout 14m ./...
+
+install-test-tools:
+	@sh test/install.sh
+
+check:
+	@fmt=$$($(GOFUMPT) -l cmd internal test) && test -z "$$fmt" || { echo "gofumpt would change: $$fmt"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) test ./internal
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+vuln:
+	$(GOVULNCHECK) ./...
