@@ -36,7 +36,7 @@ type Deliverer struct {
 	counts counters
 
 	mu      sync.Mutex
-	inboxes map[mail.AccountID]mailbox.ID
+	inboxes map[mail.AccountID]inbox
 }
 
 // New makes a Deliverer.
@@ -47,7 +47,7 @@ func New(o Options) *Deliverer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Deliverer{o: o, inboxes: map[mail.AccountID]mailbox.ID{}}
+	return &Deliverer{o: o, inboxes: map[mail.AccountID]inbox{}}
 }
 
 // Deliver implements queue.Transport.
@@ -139,19 +139,62 @@ func (d *Deliverer) store(ctx context.Context, id mail.AccountID, attempts []que
 	for i, a := range attempts {
 		messages[i] = d.message(a.Message)
 	}
-	account, err := d.account(ctx, id)
-	if err != nil {
-		return err
-	}
-	inbox, err := d.inbox(ctx, id, account)
-	if err != nil {
-		return err
-	}
-	_, err = account.Append(ctx, inbox, messages, queue.Settle(attempts...))
+	err := d.append(ctx, id, messages, attempts)
 	if mail.IsKind(err, mail.NotFound) {
+		// The mail was removed and perhaps made anew; what is remembered of it is out of date.
 		d.forget(id)
+		err = d.append(ctx, id, messages, attempts)
 	}
 	return err
+}
+
+func (d *Deliverer) append(ctx context.Context, id mail.AccountID, messages []mailbox.Message, attempts []queue.Attempt) error {
+	in, err := d.inbox(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = in.account.Append(ctx, in.id, messages, queue.Settle(attempts...))
+	return err
+}
+
+// inbox is where mail for an account goes. INBOX is the same mailbox for the life of an account.
+type inbox struct {
+	account *mailbox.Account
+	id      mailbox.ID
+}
+
+// maxInboxes bounds how many accounts' places are remembered.
+const maxInboxes = 4096
+
+func (d *Deliverer) inbox(ctx context.Context, id mail.AccountID) (inbox, error) {
+	d.mu.Lock()
+	in, ok := d.inboxes[id]
+	d.mu.Unlock()
+	if ok {
+		return in, nil
+	}
+	account, err := d.account(ctx, id)
+	if err != nil {
+		return inbox{}, err
+	}
+	info, err := account.Lookup(ctx, "INBOX")
+	if err != nil {
+		return inbox{}, err
+	}
+	in = inbox{account, info.ID}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.inboxes) >= maxInboxes {
+		clear(d.inboxes)
+	}
+	d.inboxes[id] = in
+	return in, nil
+}
+
+func (d *Deliverer) forget(id mail.AccountID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.inboxes, id)
 }
 
 // account returns an account's mail, made if the directory was quicker than the mailboxes.
@@ -164,36 +207,6 @@ func (d *Deliverer) account(ctx context.Context, id mail.AccountID) (*mailbox.Ac
 		return nil, err
 	}
 	return d.o.Mailboxes.Account(ctx, id)
-}
-
-// maxInboxes bounds the memory of where accounts have their INBOX.
-const maxInboxes = 100_000
-
-// inbox returns the mailbox that is INBOX, which stays the same for the life of an account.
-func (d *Deliverer) inbox(ctx context.Context, id mail.AccountID, a *mailbox.Account) (mailbox.ID, error) {
-	d.mu.Lock()
-	box, ok := d.inboxes[id]
-	d.mu.Unlock()
-	if ok {
-		return box, nil
-	}
-	info, err := a.Lookup(ctx, "INBOX")
-	if err != nil {
-		return 0, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.inboxes) >= maxInboxes {
-		clear(d.inboxes)
-	}
-	d.inboxes[id] = info.ID
-	return info.ID, nil
-}
-
-func (d *Deliverer) forget(id mail.AccountID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.inboxes, id)
 }
 
 // message makes a queued message fit for a mailbox: Return-Path on top (RFC 5321, section 4.4), then
