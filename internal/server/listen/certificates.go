@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
@@ -8,6 +9,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -51,8 +53,17 @@ func (c *Certificates) Reload(pairs []Pair) error {
 	if len(warnings) > 0 {
 		return errors.New(strings.Join(warnings, "; "))
 	}
-	c.current.Store(set)
+	if !set.equal(c.current.Load()) { // else the tickets stay good
+		c.current.Store(set)
+	}
 	return nil
+}
+
+// equal reports whether both hold the same chains.
+func (s *certificateSet) equal(other *certificateSet) bool {
+	return slices.EqualFunc(s.list, other.list, func(a, b *tls.Certificate) bool {
+		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	})
 }
 
 // Leaf returns the default certificate, for reports on its names and dates.

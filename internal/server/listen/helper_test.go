@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -249,15 +248,6 @@ func send(t testing.TB, w io.Writer, s string) {
 	if _, err := io.WriteString(w, s); err != nil {
 		t.Fatalf("sending %.80q: %v", s, err)
 	}
-}
-
-func readLine(t testing.TB, r *bufio.Reader) string {
-	t.Helper()
-	s, err := r.ReadString('\n')
-	if err != nil {
-		t.Fatalf("reading a line: %v (so far %q)", err, s)
-	}
-	return s
 }
 
 var loopbackNet = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}

@@ -34,6 +34,8 @@ func (c *Conn) StartTLS(ctx context.Context, goAhead string) error {
 		return err
 	}
 	c.renewReader()
+	c.server.admission.beginHandshake(c)
+	defer c.server.admission.endHandshake(c)
 	if err := c.handshake(mail.StartTLS); err != nil {
 		c.abort()
 		return err
@@ -88,14 +90,13 @@ func (c *Conn) renewReader() {
 	c.reader.init()
 }
 
-// handshake makes the connection a TLS one. mode says how it came to that.
+// handshake makes the connection a TLS one, in a slot that the caller has taken. mode says how it
+// came to that.
 func (c *Conn) handshake(mode mail.TLSMode) error {
 	s := c.server.tlsFor(c.listener.Service)
 	if s == nil {
 		return ErrNoTLS
 	}
-	c.server.admission.beginHandshake(c)
-	defer c.server.admission.endHandshake(c)
 	if d := c.server.admission.handshakeDelay(c, time.Now()); d > 0 {
 		c.pause(d)
 	}
@@ -125,6 +126,8 @@ func (c *Conn) pause(d time.Duration) {
 // implicit shakes hands on a port where TLS comes first, and explains itself to a peer that
 // waits for our greeting or speaks clear text (specification, section 2.7).
 func (c *Conn) implicit() error {
+	c.server.admission.beginHandshake(c)
+	defer c.server.admission.endHandshake(c)
 	seen, err := c.firstOctets()
 	if err != nil {
 		return err
@@ -137,8 +140,6 @@ func (c *Conn) implicit() error {
 
 // firstOctets waits for the peer's first octets and tells, without consuming them, what they are.
 func (c *Conn) firstOctets() (seen, error) {
-	c.server.admission.beginHandshake(c)
-	defer c.server.admission.endHandshake(c)
 	var b [16]byte
 	var n int
 	var err error

@@ -141,10 +141,9 @@ func TestInjectionAfterGoAhead(t *testing.T) {
 // go-ahead, and then completes the handshake as a legal client behind the attacker does.
 func TestNoPlaintextAfterTLS(t *testing.T) {
 	t.Parallel()
-	var lines []string
 	read := make(chan []string, 1)
 	ts := one(t, IMAP, Required, func(ctx context.Context, c *Conn) {
-		lines = nil
+		var lines []string
 		defer func() { read <- lines }()
 		for {
 			line, err := c.ReadLine(100)

@@ -1,0 +1,101 @@
+package listen
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCertificateRefused: CFG-07.
+func TestCertificateRefused(t *testing.T) {
+	t.Parallel()
+	staple := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*x509.Certificate)
+		key    crypto.Signer
+		want   string
+	}{
+		{"good", func(*x509.Certificate) {}, ecdsaKey(t), ""},
+		{"no name", func(x *x509.Certificate) { x.DNSNames = nil }, ecdsaKey(t), "no subject alternative name"},
+		{"weak RSA", func(*x509.Certificate) {}, weak, "1024 bits"},
+		{"small curve", func(*x509.Certificate) {}, small, "224 bits"},
+		{"must-staple", func(x *x509.Certificate) { x.ExtraExtensions = []pkix.Extension{staple} }, ecdsaKey(t), "RFC 7633"},
+		{"must-staple with responder", func(x *x509.Certificate) {
+			x.ExtraExtensions = []pkix.Extension{staple}
+			x.OCSPServer = []string{"http://ocsp.example.org"}
+		}, ecdsaKey(t), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			x := template(string(testHost))
+			tc.change(x)
+			_, _, err := LoadCertificates(testHost, []Pair{writePair(t, x, tc.key)})
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "CFG-07")):
+				t.Errorf("got %v, want CFG-07 and %q", err, tc.want)
+			}
+		})
+	}
+	t.Run("key of another", func(t *testing.T) {
+		t.Parallel()
+		a, b := writePair(t, template(string(testHost)), ecdsaKey(t)), writePair(t, template(string(testHost)), ecdsaKey(t))
+		if _, _, err := LoadCertificates(testHost, []Pair{{a.Cert, b.Key}}); err == nil || !strings.Contains(err.Error(), "CFG-07") {
+			t.Errorf("got %v, want CFG-07", err)
+		}
+	})
+	if text := weakness(&x509.Certificate{SignatureAlgorithm: x509.SHA1WithRSA}); !strings.Contains(text, "SHA-256") {
+		t.Errorf("SHA-1: %q", text)
+	}
+}
+
+// TestCertificateWarned: what only warns at the start is refused by a reload, and the one in use stays.
+func TestCertificateWarned(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(*x509.Certificate)
+		want   string
+	}{
+		{"expired", func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) }, "expired on"},
+		{"early", func(x *x509.Certificate) { x.NotBefore = time.Now().Add(time.Minute) }, "not valid before"},
+		{"other name", func(x *x509.Certificate) { x.DNSNames = []string{"www.example.org"} }, "not for mx.example.org but for www.example.org"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			x := template(string(testHost))
+			tc.change(x)
+			bad := writePair(t, x, ecdsaKey(t))
+			_, warnings, err := LoadCertificates(testHost, []Pair{bad})
+			if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], tc.want) {
+				t.Errorf("at the start: %q, %v; want a warning with %q", warnings, err, tc.want)
+			}
+			c := certificates(t)
+			serial := c.Leaf().SerialNumber
+			if err := c.Reload([]Pair{bad}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("reload: %v, want an error with %q", err, tc.want)
+			}
+			if c.Leaf().SerialNumber.Cmp(serial) != 0 {
+				t.Error("the certificate in use did not stay")
+			}
+		})
+	}
+}
