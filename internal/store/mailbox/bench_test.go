@@ -147,7 +147,7 @@ func BenchmarkState(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	box, _ := benchMailbox(b, 3000)
 	for b.Loop() {
-		t := newTable(tableKey{box.account.id, box.table.id})
+		t := newTable(box.table.key)
 		if err := t.load(b.Context(), box.account.store.db); err != nil {
 			b.Fatal(err)
 		}

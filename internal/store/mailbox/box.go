@@ -122,8 +122,10 @@ func (b *box) current() *table {
 	return nil
 }
 
-// entries returns the entries of uids (rising) that exist.
+// entries returns the entries of uids that exist, rising. A UID that was given twice would be counted
+// twice when it is changed, so that is not left to the caller.
 func (b *box) entries(uids []UID) ([]Entry, error) {
+	uids = rising(uids)
 	if t := b.current(); t != nil {
 		defer t.mu.RUnlock()
 		return t.entries(make([]Entry, 0, len(uids)), uids), nil

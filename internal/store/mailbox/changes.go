@@ -54,7 +54,7 @@ func (t *table) since(since ModSeq) (d Delta, rows []logRow, known bool) {
 
 // readLog reads the rows after since, up to upTo. reaches is false when the log has lost some of them.
 func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRow, reaches bool, err error) {
-	account, id := m.account.id, m.table.id
+	account, id := m.account.id, m.table.key.id
 	err = m.account.store.db.View(ctx, func(r kv.Reader) error {
 		_, c, err := readMailbox(r, account, id)
 		if isGone(err) {
@@ -88,7 +88,7 @@ func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRo
 func (m *Mailbox) compare(ctx context.Context, since ModSeq) (Delta, error) {
 	d, touched := m.table.compare(since)
 	err := m.account.store.db.View(ctx, func(r kv.Reader) error {
-		return scanUIDs(r, m.account.id, kindRecord, m.table.id, touched, func(uid UID, v []byte) error {
+		return scanUIDs(r, m.account.id, kindRecord, m.table.key.id, touched, func(uid UID, v []byte) error {
 			rec, err := decodeRecord(uid, v)
 			if err == nil && rec.created > since {
 				d.Added = append(d.Added, uid)
@@ -97,7 +97,7 @@ func (m *Mailbox) compare(ctx context.Context, since ModSeq) (Delta, error) {
 		})
 	})
 	if err != nil {
-		return Delta{}, fmt.Errorf("comparing mailbox %d: %w", m.table.id, err)
+		return Delta{}, fmt.Errorf("comparing mailbox %d: %w", m.table.key.id, err)
 	}
 	d.Changed = without(touched, d.Added)
 	return d, nil
@@ -120,7 +120,8 @@ func (t *table) compare(since ModSeq) (d Delta, touched []UID) {
 	return d, touched
 }
 
-// Wait returns a channel that is closed at the first change after since; at once if there is one.
+// Wait returns a channel that is closed at the first change after since; at once if there is one, or if
+// the mailbox is gone. It may also be closed when nothing but the mailbox's Info has changed.
 func (m *Mailbox) Wait(since ModSeq) <-chan struct{} {
 	t := m.table
 	t.mu.RLock()

@@ -77,7 +77,7 @@ func TestLogIsTrimmed(t *testing.T) {
 	m := f.session("INBOX")
 	since := m.State().HighestModSeq
 	f.must(f.a.update(t.Context(), func(c *change) error {
-		b, err := c.box(m.table.id)
+		b, err := c.box(m.table.key.id)
 		b.counters.rows = maxLog + logSlack - 3
 		return err
 	}))
@@ -87,7 +87,7 @@ func TestLogIsTrimmed(t *testing.T) {
 	}
 	var c counters
 	f.must(f.db.View(t.Context(), func(r kv.Reader) (err error) {
-		_, c, err = readMailbox(r, account1, m.table.id)
+		_, c, err = readMailbox(r, account1, m.table.key.id)
 		return err
 	}))
 	if c.rows > maxLog {
@@ -111,7 +111,7 @@ func TestLongHistory(t *testing.T) {
 	f.wantDelta(f.changes(m, since), nil, []UID{1, 2}, []UID{3})
 	rows := 0
 	f.must(f.db.View(t.Context(), func(r kv.Reader) error {
-		prefix := mailboxKey(account1, kindLog, m.table.id)
+		prefix := mailboxKey(account1, kindLog, m.table.key.id)
 		for _, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
 			if err != nil {
 				return err
@@ -133,7 +133,7 @@ func (f *fixture) fastForward(m *Mailbox, n int) {
 	for i := range n {
 		names := flagNames{system: Flags(1 + i%2)}
 		group = append(group, &operation{turn: make(chan bool, 1), run: func(c *change) error {
-			b, err := c.box(m.table.id)
+			b, err := c.box(m.table.key.id)
 			if err == nil {
 				_, err = b.store(&Change{UIDs: []UID{1, 2}, Mode: ReplaceFlags}, names)
 			}
@@ -172,7 +172,7 @@ func TestWait(t *testing.T) {
 // other returns name, having made sure that m is not that mailbox.
 func (f *fixture) other(name string, m *Mailbox) string {
 	f.t.Helper()
-	if f.id(name) == m.table.id {
+	if f.id(name) == m.table.key.id {
 		f.t.Fatal("the same mailbox")
 	}
 	return name
@@ -221,7 +221,7 @@ func TestOneRowForOneCommand(t *testing.T) {
 	_, _, err := m.Expunge(t.Context(), nil)
 	f.must(err)
 	f.must(f.db.View(t.Context(), func(r kv.Reader) error {
-		_, c, err := readMailbox(r, account1, m.table.id)
+		_, c, err := readMailbox(r, account1, m.table.key.id)
 		if c.rows != 3 {
 			t.Errorf("three commands left %d rows", c.rows)
 		}

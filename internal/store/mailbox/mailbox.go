@@ -30,12 +30,11 @@ func (a *Account) Open(ctx context.Context, id ID) (*Mailbox, error) {
 		return nil, err
 	}
 	defer a.store.work.Done()
-	k := tableKey{a.id, id}
-	t, err := a.store.tables.open(ctx, a.store.db, k)
+	t, err := a.store.tables.open(ctx, a.store.db, tableKey{a.id, id})
 	if err != nil {
 		return nil, err
 	}
-	return &Mailbox{account: a, table: t, close: sync.OnceFunc(func() { a.store.tables.release(k) })}, nil
+	return &Mailbox{account: a, table: t, close: sync.OnceFunc(func() { a.store.tables.release(t) })}, nil
 }
 
 // Mailbox is a session's handle on an open mailbox.
@@ -100,7 +99,7 @@ func (m *Mailbox) update(ctx context.Context, run func(*box) error) error {
 		return err
 	}
 	return m.account.update(ctx, func(c *change) error {
-		b, err := c.box(m.table.id)
+		b, err := c.box(m.table.key.id)
 		if err != nil {
 			return err
 		}

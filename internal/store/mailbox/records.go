@@ -49,17 +49,18 @@ func (m *Mailbox) Records(ctx context.Context, uids []UID, f func(*Record) error
 // records calls f for the record of each existing message of uids. The record is valid until f returns.
 func (m *Mailbox) records(ctx context.Context, uids []UID, f func(*record) error) error {
 	var batch batch
+	uids = rising(uids)
 	for len(uids) > 0 {
 		if err := m.alive(); err != nil {
 			return err
 		}
 		if err := batch.read(ctx, m, uids); err != nil {
-			return fmt.Errorf("reading records of mailbox %d: %w", m.table.id, err)
+			return fmt.Errorf("reading records of mailbox %d: %w", m.table.key.id, err)
 		}
 		for _, v := range batch.values {
 			r, err := decodeRecord(v.uid, batch.octets[v.from:v.to])
 			if err != nil {
-				return fmt.Errorf("message %d of mailbox %d: %w", v.uid, m.table.id, err)
+				return fmt.Errorf("message %d of mailbox %d: %w", v.uid, m.table.key.id, err)
 			}
 			if err := f(&r); err != nil {
 				return err
@@ -100,7 +101,7 @@ var errBatchFull = errors.New("batch is full")
 func (b *batch) read(ctx context.Context, m *Mailbox, uids []UID) error {
 	err := m.account.store.db.View(ctx, func(r kv.Reader) error {
 		b.octets, b.values = b.octets[:0], b.values[:0]
-		return scanUIDs(r, m.account.id, kindRecord, m.table.id, uids, func(uid UID, v []byte) error {
+		return scanUIDs(r, m.account.id, kindRecord, m.table.key.id, uids, func(uid UID, v []byte) error {
 			from := len(b.octets)
 			b.octets = append(b.octets, v...)
 			b.values = append(b.values, value{uid, from, len(b.octets)})
@@ -132,7 +133,7 @@ func (m *Mailbox) OpenBody(ctx context.Context, uid UID) (Body, error) {
 	}
 	var r record
 	err := m.account.store.db.View(ctx, func(reader kv.Reader) error {
-		v, err := reader.Get(uidKey(m.account.id, kindRecord, m.table.id, uid))
+		v, err := reader.Get(uidKey(m.account.id, kindRecord, m.table.key.id, uid))
 		if err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func (m *Mailbox) OpenBody(ctx context.Context, uid UID) (Body, error) {
 		return nil, expunged(uid)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading message %d of mailbox %d: %w", uid, m.table.id, err)
+		return nil, fmt.Errorf("reading message %d of mailbox %d: %w", uid, m.table.key.id, err)
 	}
 	return m.openBlob(ctx, &r)
 }
@@ -157,7 +158,7 @@ func (m *Mailbox) openBlob(ctx context.Context, r *record) (*body, error) {
 	if errors.Is(err, kv.ErrNotFound) && len(m.Entries(nil, []UID{r.uid})) == 0 {
 		return nil, expunged(r.uid)
 	}
-	return nil, fmt.Errorf("opening the body of message %d of mailbox %d: %w", r.uid, m.table.id, err)
+	return nil, fmt.Errorf("opening the body of message %d of mailbox %d: %w", r.uid, m.table.key.id, err)
 }
 
 func expunged(uid UID) error { return mail.Errorf(mail.Expunged, "message with UID %d is gone", uid) }

@@ -107,6 +107,16 @@ func merge(rows []logRow) (added, changed, expunged []UID) {
 	return added, changed, expunged
 }
 
+// rising returns uids in rising order, each once. A caller's slice is left as it is.
+func rising(uids []UID) []UID {
+	for i := 1; i < len(uids); i++ {
+		if uids[i] <= uids[i-1] {
+			return sorted(slices.Clone(uids))
+		}
+	}
+	return uids
+}
+
 func sorted(uids []UID) []UID {
 	if !slices.IsSorted(uids) {
 		slices.Sort(uids)

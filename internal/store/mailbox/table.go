@@ -7,7 +7,6 @@ import (
 	"sort"
 	"sync"
 
-	"candor/internal/mail"
 	"candor/internal/store/kv"
 )
 
@@ -33,8 +32,7 @@ const (
 // table holds the UIDs, MODSEQs and flags of an open mailbox: 20 octets a message. All sessions share it.
 // It shows only what is durable.
 type table struct {
-	account mail.AccountID
-	id      ID
+	key tableKey
 
 	loading chan struct{} // holds one token: whoever loads has it
 
@@ -59,7 +57,7 @@ type table struct {
 }
 
 func newTable(k tableKey) *table {
-	return &table{account: k.account, id: k.id, loading: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &table{key: k, loading: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // load reads the mailbox unless that has been done. Errors: NotFound.
@@ -81,9 +79,9 @@ func (t *table) load(ctx context.Context, db kv.DB) error {
 
 // read takes the mailbox's state from the store. What is published meanwhile waits in pending.
 func (t *table) read(ctx context.Context, db kv.DB) error {
-	fresh := newTable(tableKey{t.account, t.id})
+	fresh := newTable(t.key)
 	if err := db.View(ctx, fresh.fill); err != nil {
-		return fmt.Errorf("reading mailbox %d: %w", t.id, err)
+		return fmt.Errorf("reading mailbox %d: %w", t.key.id, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,17 +103,17 @@ func (t *table) read(ctx context.Context, db kv.DB) error {
 
 // fill reads a table that nobody else has.
 func (t *table) fill(r kv.Reader) error {
-	row, c, err := readMailbox(r, t.account, t.id)
+	row, c, err := readMailbox(r, t.key.account, t.key.id)
 	if err != nil {
 		return err
 	}
-	t.info = row.info(t.id)
-	if t.info.Subscribed, err = exists(r, nameKey(t.account, kindSubscription, row.name)); err != nil {
+	t.info = row.info(t.key.id)
+	if t.info.Subscribed, err = exists(r, nameKey(t.key.account, kindSubscription, row.name)); err != nil {
 		return err
 	}
 	t.keywords, t.uidNext, t.highest, t.unseen = row.keywords, c.uidNext, c.highest, c.unseen
 	t.uids, t.modSeqs, t.flags = make([]UID, 0, c.messages), make([]ModSeq, 0, c.messages), make([]Flags, 0, c.messages)
-	prefix := mailboxKey(t.account, kindHot, t.id)
+	prefix := mailboxKey(t.key.account, kindHot, t.key.id)
 	for p, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
 		if err != nil {
 			return err

@@ -29,7 +29,6 @@ type tables struct {
 }
 
 type holding struct {
-	key      tableKey
 	table    *table
 	sessions int
 	element  *list.Element // while idle
@@ -40,11 +39,15 @@ func newTables(limit int) *tables {
 	return &tables{limit: limit, held: make(map[tableKey]*holding)}
 }
 
-// open returns the loaded table of a mailbox, which the caller must release.
+// open returns the loaded table of a mailbox, which the caller must release. Errors: NotFound.
 func (s *tables) open(ctx context.Context, db kv.DB, k tableKey) (*table, error) {
 	t := s.hold(k)
-	if err := t.load(ctx, db); err != nil {
-		s.release(k)
+	err := t.load(ctx, db)
+	if err == nil && !t.reusable() {
+		err = noSuchMailbox() // deleted while it was being read
+	}
+	if err != nil {
+		s.release(t)
 		return nil, err
 	}
 	return t, nil
@@ -55,7 +58,7 @@ func (s *tables) hold(k tableKey) *table {
 	defer s.mu.Unlock()
 	h := s.held[k]
 	if h == nil {
-		h = &holding{key: k, table: newTable(k)}
+		h = &holding{table: newTable(k)}
 		s.held[k] = h
 	}
 	s.wake(h)
@@ -63,21 +66,24 @@ func (s *tables) hold(k tableKey) *table {
 	return h.table
 }
 
-func (s *tables) release(k tableKey) {
+func (s *tables) release(t *table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.held[k]
+	h := s.held[t.key]
+	if h == nil || h.table != t {
+		return // its account was removed
+	}
 	if h.sessions--; h.sessions > 0 {
 		return
 	}
-	if !h.table.reusable() {
-		delete(s.held, k)
+	if !t.reusable() {
+		delete(s.held, t.key)
 		return
 	}
 	s.rest(h)
 }
 
-// reusable reports whether the table may serve a later session.
+// reusable reports whether the table may serve another session.
 func (t *table) reusable() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -108,7 +114,7 @@ func (s *tables) rest(h *holding) {
 	for s.messages > s.limit && s.idle.Len() > 0 {
 		last := s.idle.Back().Value.(*holding)
 		s.wake(last)
-		delete(s.held, last.key)
+		delete(s.held, last.table.key)
 	}
 }
 
@@ -153,7 +159,7 @@ func (s *tables) weigh(k tableKey) {
 	s.rest(h)
 }
 
-// removeAccount marks the tables of an account's mailboxes as gone.
+// removeAccount marks the tables of an account's mailboxes as gone and lets go of them.
 func (s *tables) removeAccount(account mail.AccountID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,9 +168,7 @@ func (s *tables) removeAccount(account mail.AccountID) {
 			continue
 		}
 		h.table.publish(event{id: k.id, gone: true})
-		if h.sessions == 0 {
-			s.wake(h)
-			delete(s.held, k)
-		}
+		s.wake(h)
+		delete(s.held, k)
 	}
 }
