@@ -40,8 +40,12 @@ func (a *Account) Append(ctx context.Context, id ID, messages []Message, also fu
 			return nil, err
 		}
 	}
+	octets := 0
+	for i := range arrivals {
+		octets += len(arrivals[i].record)
+	}
 	uids := make([]UID, len(arrivals))
-	err := a.update(ctx, func(c *change) error {
+	err := a.submit(ctx, &operation{octets: octets, run: func(c *change) error {
 		b, err := c.box(id)
 		if err != nil {
 			return err
@@ -55,7 +59,7 @@ func (a *Account) Append(ctx context.Context, id ID, messages []Message, also fu
 			return nil
 		}
 		return also(c.tx)
-	})
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -276,6 +276,25 @@ func TestWithdrawnOperationLetsTheOthersGoOn(t *testing.T) {
 	})
 }
 
+func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
+	small, large := &operation{octets: 1}, &operation{octets: maxGroupOctets}
+	for name, test := range map[string]struct {
+		waiting []*operation
+		want    int
+	}{
+		"few":                {[]*operation{small, small}, 2},
+		"many":               {slices.Repeat([]*operation{small}, maxGroup+1), maxGroup},
+		"a large one first":  {[]*operation{large, small}, 1},
+		"a large one second": {[]*operation{small, small, large}, 2},
+	} {
+		a := &Account{waiting: test.waiting}
+		if got := len(a.takeGroup()); got != test.want || len(a.waiting) != len(test.waiting)-test.want {
+			t.Errorf("%s: took %d and left %d, want %d of %d", name, got, len(a.waiting), test.want, len(test.waiting))
+		}
+	}
+}
+
 // heldDB holds every transaction until it is released, and then makes as if it had run.
 type heldDB struct {
 	kv.DB

@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// maxGroup is how many operations share one transaction.
-	maxGroup = 128
+	// maxGroup is how many operations share one transaction, and maxGroupOctets how much they may write
+	// together, so that none makes the transaction too big for the others.
+	maxGroup       = 128
+	maxGroupOctets = 16 << 20
 	// commitTimeout bounds a transaction, which is disk work alone.
 	commitTimeout = time.Minute
 )
@@ -23,10 +25,11 @@ var errAbandoned = errors.New("transaction abandoned")
 
 // operation is one call's part in a transaction of its account.
 type operation struct {
-	run   func(*change) error // may be run several times
-	leads bool                // guarded by Account.mu
-	turn  chan bool           // true: lead the next group; false: done
-	err   error
+	run    func(*change) error // may be run several times
+	octets int                 // about as many as it will write; 0: few
+	leads  bool                // guarded by Account.mu
+	turn   chan bool           // true: lead the next group; false: done
+	err    error
 }
 
 // update runs one operation in a transaction of the account and returns when it is durable.
@@ -36,6 +39,11 @@ type operation struct {
 // goroutine. run sees what the operations before it in the group did. When it fails, the others are
 // run again without it.
 func (a *Account) update(ctx context.Context, run func(*change) error) error {
+	return a.submit(ctx, &operation{run: run})
+}
+
+// submit is update for an operation that may write much.
+func (a *Account) submit(ctx context.Context, o *operation) error {
 	if err := a.store.enter(); err != nil {
 		return err
 	}
@@ -43,7 +51,7 @@ func (a *Account) update(ctx context.Context, run func(*change) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &operation{run: run, turn: make(chan bool, 1), err: errAbandoned}
+	o.turn, o.err = make(chan bool, 1), errAbandoned
 	a.enqueue(o)
 	select {
 	case lead := <-o.turn:
@@ -100,7 +108,11 @@ func (a *Account) leadIf(ctx context.Context, lead bool) {
 func (a *Account) takeGroup() []*operation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := min(len(a.waiting), maxGroup)
+	n, octets := 1, a.waiting[0].octets
+	for n < min(len(a.waiting), maxGroup) && octets+a.waiting[n].octets <= maxGroupOctets {
+		octets += a.waiting[n].octets
+		n++
+	}
 	group := a.waiting[:n:n]
 	a.waiting = a.waiting[n:]
 	return group

@@ -9,11 +9,14 @@ type Copied struct {
 	ModSeq         ModSeq // of the removal, for MOVE
 }
 
+// recordEstimate is what a record takes, in octets, when nobody has looked.
+const recordEstimate = 1 << 10
+
 // Copy puts copies at the end of mailbox to, all or none; flags, keywords and INTERNALDATE are kept
 // and no body is copied. Errors: NotFound, TooMany (keywords).
 func (m *Mailbox) Copy(ctx context.Context, uids []UID, to ID) (Copied, error) {
 	var done Copied
-	err := m.update(ctx, func(b *box) (err error) {
+	err := m.submit(ctx, len(uids)*recordEstimate, func(b *box) (err error) {
 		done, _, err = b.copy(uids, to)
 		return err
 	})
@@ -27,7 +30,7 @@ func (m *Mailbox) Copy(ctx context.Context, uids []UID, to ID) (Copied, error) {
 // Move copies messages as Copy does and removes the sources, in the same transaction. Errors: those of Copy.
 func (m *Mailbox) Move(ctx context.Context, uids []UID, to ID) (Copied, error) {
 	var done Copied
-	err := m.update(ctx, func(b *box) (err error) {
+	err := m.submit(ctx, len(uids)*recordEstimate, func(b *box) (err error) {
 		done, err = b.moveTo(uids, to)
 		return err
 	})

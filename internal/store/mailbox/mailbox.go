@@ -95,16 +95,21 @@ func (m *Mailbox) alive() error {
 
 // update runs an operation on the mailbox, as Account.update does.
 func (m *Mailbox) update(ctx context.Context, run func(*box) error) error {
+	return m.submit(ctx, 0, run)
+}
+
+// submit is update for an operation that writes about as many octets.
+func (m *Mailbox) submit(ctx context.Context, octets int, run func(*box) error) error {
 	if err := m.alive(); err != nil {
 		return err
 	}
-	return m.account.update(ctx, func(c *change) error {
+	return m.account.submit(ctx, &operation{octets: octets, run: func(c *change) error {
 		b, err := c.box(m.table.key.id)
 		if err != nil {
 			return err
 		}
 		return run(b)
-	})
+	}})
 }
 
 // isGone reports whether err says that a mailbox is not there.

@@ -48,7 +48,7 @@ func TestAccountIsShared(t *testing.T) {
 		return len(f.store.accounts)
 	}
 	for i := 0; held() > 1; i++ {
-		if i == 100 {
+		if i == 1000 {
 			t.Fatal("an account that nobody holds stays in memory")
 		}
 		runtime.GC()
