@@ -163,12 +163,12 @@ func (d *Directory) Refresh(ctx context.Context) error {
 }
 
 func (d *Directory) refresh(ctx context.Context) error {
-	var stored clock
+	var stored uint64
 	err := d.db.View(ctx, func(r kv.Reader) (err error) {
-		stored, err = getClock(r)
+		stored, err = getNumber(r, keyChanges)
 		return err
 	})
-	if err == nil && stored != d.state.clock {
+	if err == nil && stored != d.state.changes {
 		err = d.load(ctx)
 	}
 	if err != nil {
@@ -217,11 +217,11 @@ const afterFailure = 10 * time.Second
 
 func (d *Directory) tryChange(ctx context.Context, f change) error {
 	var apply func(*state)
-	var next clock
 	var refused error
+	changes := d.state.changes
 	err := d.db.Update(ctx, func(tx kv.Tx) error {
-		stored, err := getClock(tx)
-		if err == nil && stored != d.state.clock {
+		stored, err := getNumber(tx, keyChanges)
+		if err == nil && stored != changes {
 			err = errStale
 		}
 		if err == nil {
@@ -230,8 +230,7 @@ func (d *Directory) tryChange(ctx context.Context, f change) error {
 		if refused = err; err != nil {
 			return err
 		}
-		next = clock{stored.Changes + 1, stored.Epoch}
-		next.set(tx)
+		tx.Set(keyChanges, number(changes+1))
 		return nil
 	})
 	switch {
@@ -239,7 +238,7 @@ func (d *Directory) tryChange(ctx context.Context, f change) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		apply(d.state)
-		d.state.clock = next
+		d.state.changes = changes + 1
 		return nil
 	case refused != nil:
 		return refused
@@ -248,4 +247,14 @@ func (d *Directory) tryChange(ctx context.Context, f change) error {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterFailure)
 	defer cancel()
 	return errors.Join(fmt.Errorf("changing the directory: %w", err), d.refresh(late))
+}
+
+// ForgetLogins makes every node verify all passwords anew, as after an import that has replaced
+// accounts behind the directory's back (specification, section 3.5: C-6).
+func (d *Directory) ForgetLogins(ctx context.Context) error {
+	return d.change(ctx, func(tx kv.Tx, s *state) (func(*state), error) {
+		epoch := s.epoch + 1
+		tx.Set(keyEpoch, number(epoch))
+		return func(s *state) { s.epoch = epoch }, nil
+	})
 }

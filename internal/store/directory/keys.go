@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,21 +19,23 @@ import (
 //	d v                      format version: number
 //	d s                      server secret: 32 random octets; salts of SCRAM are made with it
 //	d i                      highest account id ever given: number
-//	d g                      clock: changes, epoch (two numbers)
+//	d g                      number of changes so far
+//	d e                      epoch: number
 //	d d <domain>             domainRecord
 //	d a <account>            accountRecord
 //	d c <account><id>        credentialRecord
 //	d u <account><id>        LastUse of a credential, written lazily and outside the clock
 //	d l <address>            aliasRecord; the address is canonical and in the form of RFC 5321
 //
-// The clock's changes rise with every change but those of "d u". Its epoch rises when logins must be
-// verified anew for all accounts at once.
+// The number of changes rises with every change but those of "d u". The epoch rises when logins must
+// be verified anew for all accounts at once.
 var (
 	keyAll     = []byte("d")
 	keyVersion = []byte("dv")
 	keySecret  = []byte("ds")
 	keyLastID  = []byte("di")
-	keyClock   = []byte("dg")
+	keyChanges = []byte("dg")
+	keyEpoch   = []byte("de")
 )
 
 // secretSize is that of the server secret, in octets.
@@ -97,31 +100,6 @@ type LastUse struct {
 	Mechanism string       `json:"mechanism"`
 }
 
-// clock tells one state of the stored directory from another.
-type clock struct{ Changes, Epoch uint64 }
-
-func (c clock) set(tx kv.Tx) {
-	tx.Set(keyClock, binary.BigEndian.AppendUint64(number(c.Changes), c.Epoch))
-}
-
-func getClock(r kv.Reader) (clock, error) {
-	v, err := r.Get(keyClock)
-	if errors.Is(err, kv.ErrNotFound) {
-		return clock{}, nil
-	}
-	if err != nil {
-		return clock{}, err
-	}
-	return parseClock(v)
-}
-
-func parseClock(v []byte) (clock, error) {
-	if len(v) != 16 {
-		return clock{}, errDamaged
-	}
-	return clock{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}, nil
-}
-
 var errDamaged = errors.New("the stored record is damaged")
 
 func number[N ~uint64 | ~int](n N) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
@@ -178,32 +156,38 @@ func (s *state) read(p kv.Pair, used map[credentialKey]LastUse) error {
 		return errDamaged
 	}
 	name := p.Key[2:]
+	var err error
 	switch p.Key[1] {
 	case 'v', 'i':
-		_, err := parseNumber(p.Value)
-		return err
+		_, err = parseNumber(p.Value)
 	case 's':
-		if len(p.Value) != secretSize {
-			return errDamaged
-		}
-		s.secret = append([]byte(nil), p.Value...)
-		return nil
+		err = s.readSecret(p.Value)
 	case 'g':
-		c, err := parseClock(p.Value)
-		s.clock = c
-		return err
+		s.changes, err = parseNumber(p.Value)
+	case 'e':
+		s.epoch, err = parseNumber(p.Value)
 	case 'd':
-		return s.readDomain(name, p.Value)
+		err = s.readDomain(name, p.Value)
 	case 'a':
-		return s.readAccount(name, p.Value)
+		err = s.readAccount(name, p.Value)
 	case 'c':
-		return s.readCredential(name, p.Value)
+		err = s.readCredential(name, p.Value)
 	case 'u':
-		return readUse(name, p.Value, used)
+		err = readUse(name, p.Value, used)
 	case 'l':
-		return s.readAlias(name, p.Value)
+		err = s.readAlias(name, p.Value)
+	default:
+		err = errDamaged
 	}
-	return errors.New("it is of no known kind")
+	return err
+}
+
+func (s *state) readSecret(value []byte) error {
+	if len(value) != secretSize {
+		return errDamaged
+	}
+	s.secret = bytes.Clone(value)
+	return nil
 }
 
 func (s *state) readDomain(name, value []byte) error {

@@ -53,7 +53,7 @@ type principal struct {
 // principal finds the account that logs in as login: by its address, or by its local part when it
 // is the only one.
 func (s *state) principal(login string) principal {
-	p := principal{login: login, name: mail.Address{Local: mail.LocalPart(login)}, epoch: s.clock.Epoch}
+	p := principal{login: login, name: mail.Address{Local: mail.LocalPart(login)}, epoch: s.epoch}
 	if len(login) > maxLogin || !utf8.ValidString(login) {
 		return p
 	}

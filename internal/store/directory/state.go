@@ -13,7 +13,8 @@ import (
 
 // state is the directory in memory.
 type state struct {
-	clock    clock
+	changes  uint64
+	epoch    uint64
 	secret   []byte
 	domains  map[mail.Domain]domainRecord
 	accounts map[mail.AccountID]*account
