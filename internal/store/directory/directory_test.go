@@ -180,9 +180,15 @@ func TestRemoveDomain(t *testing.T) {
 	}
 }
 
-// TestReopen compares what a directory says before and after it was closed.
+// TestReopen compares what a directory says before and after it and its store were closed.
 func TestReopen(t *testing.T) {
-	db := newMemDB()
+	dir := t.TempDir()
+	store := func() kv.DB {
+		db, err := kv.Open(t.Context(), kv.Options{Dir: dir})
+		must(t, err)
+		return db
+	}
+	db := store()
 	d := open(t, db, Options{Cost: cheap})
 	must(t, d.AddDomain(t.Context(), "example.org"))
 	must(t, d.AddDomain(t.Context(), "xn--bcher-kva.example"))
@@ -198,7 +204,9 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := describe(t, d)
-	d.Close()
+	must(t, d.Close())
+	must(t, db.Close())
+	db = store()
 	again := open(t, db, Options{Cost: cheap})
 	if diff := cmp.Diff(before, describe(t, again), cmpopts.EquateComparable(LastUse{})); diff != "" {
 		t.Errorf("after opening again (-before +after):\n%s", diff)
@@ -206,6 +214,8 @@ func TestReopen(t *testing.T) {
 	if _, err := again.Login(t.Context(), overTLS(t), Attempt{Service: IMAP, Mechanism: "IMAP-LOGIN"}, "ann@example.org", []byte("secret")); err != nil {
 		t.Errorf("logging in after opening again: %v", err)
 	}
+	must(t, again.Close())
+	must(t, db.Close())
 }
 
 type description struct {
@@ -288,7 +298,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 }
 
 func TestDamagedRecordIsRefused(t *testing.T) {
-	for _, key := range [][]byte{domainKey("x.test"), accountKey(7), credentialKey{1, 1}.record(), credentialKey{1, 1}.use(), aliasKey(mail.Address{Local: "a", Domain: "x.test"}), keyClock, keySecret, keyLastID, []byte("dz"), []byte("d")} {
+	for _, key := range [][]byte{domainKey("x.test"), accountKey(7), credentialKey{1, 1}.record(), credentialKey{1, 1}.use(), aliasKey(mail.Address{Local: "a", Domain: "x.test"}), keyChanges, keyEpoch, keySecret, keyLastID, []byte("dz"), []byte("d")} {
 		db := newMemDB()
 		open(t, db, Options{}).Close()
 		db.rows[string(key)] = []byte("{")
