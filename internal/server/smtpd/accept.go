@@ -21,7 +21,7 @@ func (s *session) accept(ctx context.Context, c *content) (smtp.Reply, error) {
 	}
 	m := &c.message
 	m.ID = s.server.Queue.NewID()
-	m.Envelope = s.envelope()
+	m.Envelope = s.envelope(c)
 	m.Inbound = s.transport()
 	m.Helo, m.Remote = s.name, s.conn.Remote().Addr().String()
 	m.Trace = s.received(m).Append(nil)
@@ -34,17 +34,28 @@ func (s *session) accept(ctx context.Context, c *content) (smtp.Reply, error) {
 	return reply, nil
 }
 
-// envelope is what the transaction says of the message.
-func (s *session) envelope() mail.Envelope {
+// envelope is what the transaction says of the message. SMTPUTF8 stays only where it is needed: many
+// programs ask for it whenever it is offered, and a next hop without it would be told for nothing.
+func (s *session) envelope(c *content) mail.Envelope {
 	t := &s.transaction
 	e := mail.Envelope{
 		ReversePath: t.mail.Path, Recipients: t.recipients,
-		BodyType: t.mail.Body, SMTPUTF8: t.mail.SMTPUTF8, Received: s.server.Now(),
+		BodyType: t.mail.Body, SMTPUTF8: t.mail.SMTPUTF8 && (c.utf8 || !t.ascii()), Received: s.server.Now(),
 	}
 	if s.account != nil {
 		e.Account = s.account.ID
 	}
 	return e
+}
+
+// ascii reports whether all addresses can travel without SMTPUTF8.
+func (t *transaction) ascii() bool {
+	for _, r := range t.recipients {
+		if !r.Address.ASCII() {
+			return false
+		}
+	}
+	return t.mail.Path.ASCII()
 }
 
 // refuseContent ends the transaction and says why. It writes the log's line, since the transaction is
@@ -91,7 +102,7 @@ func (s *session) countAccepted(c *content) {
 func (s *session) received(m *queue.Message) *message.Received {
 	r := &message.Received{
 		Helo: s.name, By: s.hostname,
-		Extended: s.hello == greeted, UTF8: m.Envelope.SMTPUTF8, Authenticated: s.account != nil,
+		Extended: s.hello == greeted, UTF8: s.transaction.mail.SMTPUTF8, Authenticated: s.account != nil,
 		ID: string(m.ID), Transport: m.Inbound, Time: m.Envelope.Received,
 	}
 	if s.account == nil {

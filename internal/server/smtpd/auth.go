@@ -26,12 +26,15 @@ func authKeyword(s *session) []string {
 	return []string{"AUTH " + strings.Join(mechanisms, " ")}
 }
 
+// authTooLongDetail is that of 5.5.6, which RFC 4954, section 6 registered.
+const authTooLongDetail = 6
+
 // errCancelled is the client's "*" (RFC 4954, section 4).
-var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled").With(5, 7, 0)
+var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled").With(5, 5, 4)
 
 // authLineTooLong is R-14 (RFC 4954, section 6).
 func authLineTooLong() *mail.Error {
-	return mail.Errorf(mail.Syntax, "Authentication exchange line too long").With(5, 5, 6)
+	return mail.Errorf(mail.Syntax, "Authentication exchange line too long").With(5, 5, authTooLongDetail)
 }
 
 // auth logs an account in. RFC 4954, section 4.
@@ -119,11 +122,11 @@ func (s *session) denied(x *directory.Exchange, mechanism string, err error) (sm
 	case mail.TooMany:
 		return tooManyLogins(), nil
 	case mail.Unsupported:
-		return smtp.NewReply(504, "5.5.4", "Mechanism not offered: "+strings.Join(s.mechanisms(), " ")), nil
+		err = mail.Errorf(mail.Unsupported, "Mechanism not offered: %s", strings.Join(s.mechanisms(), " ")).With(5, 5, 4)
 	case mail.Syntax:
-		if e.Status.Detail != 6 {
-			// RFC 4954, section 4 wants 501 for what is no response, although the command was known.
-			return smtp.Reply{Code: 501, Status: e.Status, Lines: []string{e.Text}}, nil
+		if e.Status.Detail != authTooLongDetail {
+			// RFC 4954, section 4 wants 501 for what is no response, although the line was one.
+			err = e.With(5, 5, 4)
 		}
 	case mail.Internal, mail.Unavailable:
 		s.log.Error("login failed", "error", err)
@@ -157,10 +160,14 @@ func (s *session) countClearCredential() {
 	s.logLogin("login deny", "", slog.String("reason", "cleartext-credential"))
 }
 
+// maxLoggedName bounds what a stranger can write into the log as a name: more than any address has.
+const maxLoggedName = 320
+
 func (s *session) logDenied(x *directory.Exchange, mechanism string, err error) {
 	user, reason := "", directory.Reason(err)
 	if x != nil {
 		user = x.Login()
+		user = user[:min(len(user), maxLoggedName)]
 	}
 	if reason == "" {
 		reason = err.Error()

@@ -21,6 +21,7 @@ type content struct {
 	limit   int64
 	octets  int64 // received
 	header  []byte
+	utf8    bool // the header holds more than ASCII
 	inBody  bool
 	refusal error
 
@@ -109,7 +110,16 @@ func (c *content) addHeader(ctx context.Context, piece []byte) {
 // openBody judges the header, whose end is known, and begins the blob.
 func (c *content) openBody(ctx context.Context, end int) {
 	c.inBody = true
-	header, err := c.session.judgeHeader(ctx, message.Header(c.header[:end:end]))
+	header := message.Header(c.header[:end:end])
+	if !beginsWithField(header) {
+		// It is all body: a blank line keeps it apart from the trace fields that come on top.
+		header, end = message.Header(headerEnd[:2:2]), 0
+		if bytes.HasPrefix(c.header, headerEnd[:2]) {
+			end = 2
+		}
+	}
+	c.utf8 = !ascii(header)
+	header, err := c.session.judgeHeader(ctx, header)
 	if err == nil {
 		err = c.openBlob(ctx)
 	}
@@ -120,6 +130,22 @@ func (c *content) openBody(ctx context.Context, end int) {
 	c.write(header)
 	c.write(c.header[end:])
 	c.header = nil
+}
+
+func beginsWithField(h message.Header) bool {
+	for f := range h.Fields() {
+		return len(f.Name) > 0
+	}
+	return false
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *content) openBlob(ctx context.Context) error {

@@ -27,6 +27,10 @@ func (s *session) mail(ctx context.Context, cmd smtp.Mail) (smtp.Reply, error) {
 	if err := s.maySend(ctx, cmd.Path.Address); err != nil {
 		return smtp.Reply{}, err
 	}
+	if s.trusted {
+		// Nobody logs in here, so nothing else would end the limits for strangers.
+		s.conn.Authenticated()
+	}
 	s.transaction.mail = cmd
 	s.state = mailing
 	return smtp.OK("2.1.0", "Sender OK"), nil

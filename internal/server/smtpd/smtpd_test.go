@@ -9,42 +9,9 @@ import (
 	"candor/internal/mailtest"
 	"candor/internal/server/listen"
 	"candor/internal/server/smtpd"
-	"candor/internal/store/mailbox"
+	"candor/internal/transit/deliver"
 	"candor/internal/transit/queue"
 )
-
-// inbox is a queue.Transport that stores a message for every account that a recipient resolves to.
-type inbox struct{ world *mailtest.World }
-
-func (b inbox) Deliver(ctx context.Context, m *queue.Message, to []mail.Recipient) []queue.Result {
-	var results []queue.Result
-	for _, r := range to {
-		results = append(results, queue.Result{Recipient: r, Err: b.deliver(ctx, m, r.Address)})
-	}
-	return results
-}
-
-func (b inbox) deliver(ctx context.Context, m *queue.Message, to mail.Address) error {
-	found, err := b.world.Directory.Resolve(ctx, to)
-	if err != nil {
-		return err
-	}
-	for _, l := range found.Accounts {
-		account, err := b.world.Mailboxes.Account(ctx, l.Account)
-		if err != nil {
-			return err
-		}
-		info, err := account.Lookup(ctx, "INBOX")
-		if err != nil {
-			return err
-		}
-		stored := mailbox.Message{Prefix: m.Trace, Blob: m.Blob, BlobSize: m.BlobSize, Attributes: m.Attributes, Received: m.Envelope.Received}
-		if _, err := account.Append(ctx, info.ID, []mailbox.Message{stored}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // nowhere is a queue.Transport that keeps everything waiting.
 type nowhere struct{}
@@ -60,7 +27,8 @@ func (nowhere) Deliver(_ context.Context, _ *queue.Message, to []mail.Recipient)
 // serve makes a Server with o, completed, on the world's parts and a queue of its own.
 func serve(t testing.TB, w *mailtest.World, o smtpd.Options) (*smtpd.Server, *queue.Queue) {
 	t.Helper()
-	q, err := queue.Open(t.Context(), w.DB, queue.Options{Hostname: mailtest.Hostname, Local: inbox{w}, Remote: nowhere{}, Log: w.Log})
+	local := deliver.New(deliver.Options{Hostname: mailtest.Hostname, Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log})
+	q, err := queue.Open(t.Context(), w.DB, queue.Options{Hostname: mailtest.Hostname, Local: local, Remote: nowhere{}, Log: w.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
