@@ -55,7 +55,7 @@ func (s *session) auth(ctx context.Context, cmd smtp.Auth) (smtp.Reply, error) {
 	s.account, s.mechanism = &account, cmd.Mechanism
 	s.conn.Authenticated()
 	s.server.counters.logins.Add(1)
-	s.logLogin("login ok", cmd.Mechanism, slog.String("user", account.Address.String()))
+	s.logLogin("login ok", slog.String("user", account.Address.String()), slog.String("method", cmd.Mechanism), slog.String("cb", "none"))
 	return smtp.NewReply(235, "2.7.0", "Authentication successful"), nil
 }
 
@@ -107,7 +107,7 @@ func (s *session) prompt(challenge []byte) ([]byte, error) {
 // connectionError marks an error after which there is nobody to answer.
 type connectionError struct{ error }
 
-// denied answers a login that did not succeed. Only refused credentials count as tries.
+// denied answers a login that did not succeed. Only refused credentials count as tries.
 func (s *session) denied(x *directory.Exchange, mechanism string, err error) (smtp.Reply, error) {
 	var broken connectionError
 	if errors.As(err, &broken) {
@@ -116,20 +116,29 @@ func (s *session) denied(x *directory.Exchange, mechanism string, err error) (sm
 	}
 	s.server.counters.loginsRefused.Add(1)
 	s.logDenied(x, mechanism, err)
-	switch e := mail.AsError(err); e.Kind {
-	case mail.AuthFailed:
+	if mail.IsKind(err, mail.AuthFailed) {
 		return s.wrongCredentials(), nil
+	}
+	if isOurs(err) {
+		s.log.Error("login failed", "error", err)
+	}
+	return loginRefusal(err, s.mechanisms())
+}
+
+// loginRefusal is the answer to what goes wrong with a login beside wrong credentials.
+func loginRefusal(err error, offered []string) (smtp.Reply, error) {
+	switch e := mail.AsError(err); e.Kind {
+	case mail.Unsupported:
+		return smtp.Reply{}, mail.Errorf(mail.Unsupported, "Mechanism not offered: %s", strings.Join(offered, " ")).With(5, 5, 4)
+	case mail.Syntax:
+		if e.Status.Detail == authTooLongDetail {
+			return smtp.Reply{}, err
+		}
+		// RFC 4954, section 4 wants 501 for what is no response, although the line was one.
+		return smtp.Reply{}, e.With(5, 5, 4)
 	case mail.TooMany:
 		return tooManyLogins(), nil
-	case mail.Unsupported:
-		err = mail.Errorf(mail.Unsupported, "Mechanism not offered: %s", strings.Join(s.mechanisms(), " ")).With(5, 5, 4)
-	case mail.Syntax:
-		if e.Status.Detail != authTooLongDetail {
-			// RFC 4954, section 4 wants 501 for what is no response, although the line was one.
-			err = e.With(5, 5, 4)
-		}
 	case mail.Internal, mail.Unavailable:
-		s.log.Error("login failed", "error", err)
 		return smtp.NewReply(454, "4.7.0", "Temporary authentication failure"), nil
 	}
 	return smtp.Reply{}, err
@@ -157,7 +166,7 @@ func (s *session) countClearCredential() {
 		return
 	}
 	s.server.counters.clearCredentials.Add(1)
-	s.logLogin("login deny", "", slog.String("reason", "cleartext-credential"))
+	s.logLogin("login deny", slog.String("reason", "cleartext-credential"))
 }
 
 // maxLoggedName bounds what a stranger can write into the log as a name: more than any address has.
@@ -172,14 +181,11 @@ func (s *session) logDenied(x *directory.Exchange, mechanism string, err error) 
 	if reason == "" {
 		reason = err.Error()
 	}
-	s.logLogin("login deny", mechanism, slog.String("user", user), slog.String("reason", reason))
+	s.logLogin("login deny", slog.String("user", user), slog.String("method", mechanism), slog.String("reason", reason))
 }
 
 // logLogin writes the line of a login with the keys of the specification, section 1.3.
-func (s *session) logLogin(event, mechanism string, attrs ...slog.Attr) {
-	if mechanism != "" {
-		attrs = append(attrs, slog.String("method", mechanism))
-	}
+func (s *session) logLogin(event string, attrs ...slog.Attr) {
 	t := s.conn.Transport()
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, event, append(attrs, t.Attrs()...)...)
 }

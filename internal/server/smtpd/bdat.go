@@ -36,7 +36,7 @@ func (s *session) bdat(ctx context.Context, cmd smtp.Bdat) (smtp.Reply, error) {
 
 // dropContent reads what belongs to a refused BDAT, so that it is not taken for commands, and
 // returns why it was refused.
-func (s *session) dropContent(cmd smtp.Command, refusal error) error {
+func (s *session) dropContent(ctx context.Context, cmd smtp.Command, refusal error) error {
 	c, ok := cmd.(smtp.Bdat)
 	if !ok {
 		return refusal
@@ -46,7 +46,7 @@ func (s *session) dropContent(cmd smtp.Command, refusal error) error {
 		return mail.Errorf(mail.TooBig, "Chunk is too large to be read off")
 	}
 	dropped := &content{session: s, ends: smtp.NewLineEnds(smtp.RefuseBare), limit: c.Size, refusal: refusal}
-	if err := dropped.receive(context.Background(), smtp.NewChunkReader(s.conn, c.Size, dropped.ends)); err != nil {
+	if err := dropped.receive(ctx, smtp.NewChunkReader(s.conn, c.Size, dropped.ends)); err != nil {
 		s.closing = true
 	}
 	return refusal

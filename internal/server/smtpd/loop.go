@@ -147,7 +147,7 @@ func (s *session) run(ctx context.Context, line []byte, tooLong error) (verb str
 		return c.verb, smtp.Reply{}, err
 	}
 	if refusal != nil {
-		return c.verb, smtp.Reply{}, s.dropContent(cmd, refusal)
+		return c.verb, smtp.Reply{}, s.dropContent(ctx, cmd, refusal)
 	}
 	reply, err := c.handler(s, ctx, cmd)
 	return c.verb, reply, err

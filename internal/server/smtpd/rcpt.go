@@ -28,7 +28,7 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Rcpt) (smtp.Reply, error) {
 	}
 	if cmd.Path.Domain == "" {
 		// Only "<postmaster>" may come without a domain (RFC 5321, section 4.5.1).
-		cmd.Path.Domain = s.hostname
+		cmd.Path.Domain = s.server.Hostname
 	}
 	to, err := s.resolve(ctx, cmd.Path)
 	if err != nil {

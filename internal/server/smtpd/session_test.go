@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	netsmtp "net/smtp"
 	"regexp"
@@ -19,13 +20,15 @@ import (
 	"go.uber.org/goleak"
 
 	"candor/internal/mailtest"
+	"candor/internal/proto/sasl"
+	"candor/internal/proto/smtp"
 	"candor/internal/server/listen"
 	"candor/internal/server/smtpd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const people = "account ann@example.org pencil\naccount bob@example.org crayon\n"
+const people = "account ann@example.org pencil\naccount bob@example.org\n"
 
 // client is a plain connection that reads replies whole.
 type client struct {
@@ -336,6 +339,100 @@ func (a plainAuth) Start(*netsmtp.ServerInfo) (string, []byte, error) {
 }
 
 func (plainAuth) Next([]byte, bool) ([]byte, error) { return nil, nil }
+
+// TestScram logs in by a mechanism whose server speaks last: that word is a challenge here, which is
+// answered with an empty response (RFC 4954, section 4).
+func TestScram(t *testing.T) {
+	w := mailtest.NewWorld(t, people)
+	s, _ := serve(t, w, smtpd.Options{})
+	addr := w.Serve(t, listen.Submission, listen.Implicit, s.Handler())
+	for password, code := range map[string]string{"pencil": "235", "wrong": "535"} {
+		c := dial(t, addr)
+		c.Conn = tls.Client(c.Conn, w.ClientTLS())
+		c.r = bufio.NewReader(c.Conn)
+		c.send("EHLO x\r\n")
+		c.want("220", "250")
+		x := sasl.NewScramClient("ann@example.org", []byte(password))
+		c.send("AUTH SCRAM-SHA-256 " + smtp.EncodeResponse(x.Start()) + "\r\n")
+		line := c.challenge()
+		for strings.HasPrefix(line, "334 ") {
+			challenge, err := smtp.DecodeResponse(strings.TrimSpace(line[4:]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := x.Next(challenge)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := smtp.EncodeResponse(response)
+			if len(response) == 0 {
+				text = ""
+			}
+			c.send(text + "\r\n")
+			line = c.challenge()
+		}
+		if !strings.HasPrefix(line, code) {
+			t.Errorf("password %q: got %q, want %s", password, line, code)
+		}
+		if err := x.Finish(); code == "235" && err != nil {
+			t.Errorf("the server did not prove itself: %v", err)
+		}
+	}
+}
+
+func (c *client) challenge() string {
+	c.t.Helper()
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return line
+}
+
+// TestNoCertificate is R-07: where TLS is demanded and cannot be had, nothing else is.
+func TestNoCertificate(t *testing.T) {
+	w := mailtest.NewWorld(t, people)
+	s, _ := serve(t, w, smtpd.Options{})
+	w.Certificates = nil
+	c := dial(t, w.Serve(t, listen.Submission, listen.Required, s.Handler()))
+	c.send("EHLO x\r\nSTARTTLS\r\nMAIL FROM:<ann@example.org>\r\nQUIT\r\n")
+	c.want("220", "250")
+	if got := c.want("454"); got != "454 4.7.0 TLS not available now\r\n" {
+		t.Errorf("got %q", got)
+	}
+	c.want("530", "221")
+}
+
+// TestNonsense sends what no client would: whole sessions with octets changed, dropped and doubled.
+// Nothing that a peer sends may end in a panic, nor keep a session from its end.
+func TestNonsense(t *testing.T) {
+	w, s, addr := newMX(t, smtpd.Options{})
+	script := []byte("EHLO x\r\nMAIL FROM:<a@b.example> SIZE=10\r\nRCPT TO:<bob@example.org>\r\nBDAT 3\r\nx\r\nBDAT 2 LAST\r\n\r\n" +
+		"MAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.\r\nRSET\r\nAUTH PLAIN AA==\r\nSTARTTLS\r\nQUIT\r\n")
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		text := bytes.Clone(script)
+		for range 1 + random.IntN(8) {
+			i := random.IntN(len(text))
+			switch random.IntN(3) {
+			case 0:
+				text[i] = byte(random.IntN(256))
+			case 1:
+				text = append(text[:i], text[i+1:]...)
+			case 2:
+				text = append(text[:i:i], text[max(0, i-20):]...)
+			}
+		}
+		c := dial(t, addr)
+		c.send(string(text))
+		c.Conn.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c.r)
+		c.Close()
+	}
+	if got := s.Stats(); got.Panics != 0 || got.Sessions != 100 {
+		t.Errorf("counted %+v\n%s", got, w.Logged)
+	}
+}
 
 // TestReceived shows the trace field of mail from outside.
 func TestReceived(t *testing.T) {
