@@ -9,20 +9,20 @@ import (
 // UTF-8 may stand in a quoted string, which only clients of IMAP4rev2 expect (RFC 9051, section 4.3).
 // NUL, which neither form can hold, is left out.
 func AppendString(dst []byte, s string, utf8Quoted bool) []byte {
-	plain, eightBit := true, false
+	plain, eightBit, lines := true, false, false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == 0:
 			return AppendString(dst, withoutNUL(s), utf8Quoted)
 		case c == '\r' || c == '\n':
-			return appendLiteral(dst, s)
+			lines = true
 		case c == '"' || c == '\\':
 			plain = false
 		case c >= 0x80:
 			eightBit = true
 		}
 	}
-	if eightBit && (!utf8Quoted || !utf8.ValidString(s)) {
+	if lines || eightBit && (!utf8Quoted || !utf8.ValidString(s)) {
 		return appendLiteral(dst, s)
 	}
 	if plain {

@@ -52,6 +52,9 @@ type Command struct {
 	args []byte
 }
 
+// Wipe overwrites the arguments, for those that held a password.
+func (c *Command) Wipe() { clear(c.args) }
+
 // Reader reads commands. It holds nothing between commands that had no literals.
 type Reader struct {
 	src     Source

@@ -84,10 +84,14 @@ func (s *session) refuseLiteral(lit imap.Literal, cause error) error {
 	return s.skipMessage(lit.Size, cause)
 }
 
-// skipMessage reads past a message that nobody wants and returns cause. One far over the limit ends
-// the connection, as RFC 7888, section 4 allows.
+// skipMessage reads past a message that nobody wants and returns cause. One far over the limit, or
+// any of some length from a stranger, ends the connection, as RFC 7888, section 4 allows.
 func (s *session) skipMessage(size int64, cause error) error {
-	if size > 4*s.server.limits.Message {
+	limit := 4 * s.server.limits.Message
+	if s.account == nil {
+		limit = s.server.limits.StrangerLiterals
+	}
+	if size > limit {
 		return lost(imap.ErrFlood)
 	}
 	return s.endMessage(cause)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strconv"
 
 	"candor/internal/mail"
@@ -21,13 +20,6 @@ func isWhole(item *imap.BodyItem) bool {
 	return item.Kind != imap.BinarySize && len(item.Section.Path) == 0 && item.Section.Kind == message.Whole
 }
 
-// planned is the response for one message: its text up to the bodies, and where these are.
-type planned struct {
-	uid    mailbox.UID
-	text   []byte
-	pieces []piece // as Fetch.Bodies
-}
-
 // piece is where a body item lies in the message. encoding is to be taken off it.
 type piece struct {
 	offset, size int64
@@ -36,68 +28,58 @@ type piece struct {
 	absent       bool
 }
 
-// bodies tells of f.entries with their bodies. All that needs the store's snapshot is planned first;
-// then the bodies stream, one after the other.
-func (f *fetching) bodies(ctx context.Context) error {
-	plan, err := f.plan(ctx)
+// tellBodies sends the response for one message, which begins with text, or nothing if the message
+// is gone by now or cannot be decoded.
+func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID, r *mailbox.Record) error {
+	body, err := f.s.selected.box.OpenBody(ctx, uid)
+	if mail.IsKind(err, mail.Expunged) {
+		f.missing = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	for i := range plan {
-		if err := f.sendPlanned(ctx, &plan[i]); err != nil {
-			return err
-		}
+	defer body.Close()
+	if err := f.locate(body, r); mail.IsKind(err, mail.Unsupported) {
+		f.unknown = true
+		return nil
+	} else if err != nil {
+		return err
 	}
+	text = separated(text)
+	for i := range f.Bodies {
+		f.s.send(append(append(text, f.Bodies[i].Label...), ' '))
+		if err := f.s.sendPiece(body, &f.Bodies[i], f.pieces[i]); err != nil {
+			// The response is half written: nothing sensible can follow it.
+			return lost(err)
+		}
+		text = append(f.s.scratch, ' ')
+	}
+	f.s.conn.WriteString(")\r\n")
 	return nil
 }
 
-func (f *fetching) plan(ctx context.Context) ([]planned, error) {
-	plan := make([]planned, 0, len(f.entries))
-	if f.Items&recordItems == 0 && !f.partial {
-		for _, e := range f.entries {
-			if seq := f.sequence(e.UID); seq > 0 {
-				plan = append(plan, planned{uid: e.UID, text: f.s.appendEntry(nil, seq, e, f.items(e))})
-			}
+// locate finds the pieces of a message that f.Bodies ask for.
+func (f *fetching) locate(body mailbox.Body, r *mailbox.Record) error {
+	f.pieces = f.pieces[:0]
+	var a *message.Attributes
+	if f.partial {
+		var err error
+		if a, err = r.Attributes(); err != nil {
+			return err
 		}
-		return plan, nil
-	}
-	uids := make([]mailbox.UID, len(f.entries))
-	for i, e := range f.entries {
-		uids[i] = e.UID
-	}
-	next := 0
-	err := f.s.selected.box.Records(ctx, uids, func(r *mailbox.Record) error {
-		for uids[next] < r.UID {
-			next++
-			f.missing = true
-		}
-		e := f.entries[next]
-		next++
-		seq := f.sequence(e.UID)
-		if seq == 0 {
-			return nil
-		}
-		p, err := f.planOne(seq, e, r)
-		plan = append(plan, p)
-		return err
-	})
-	return plan, err
-}
-
-func (f *fetching) planOne(seq int, e mailbox.Entry, r *mailbox.Record) (planned, error) {
-	text, err := f.appendItems(nil, seq, e, r)
-	p := planned{uid: e.UID, text: text}
-	if err != nil || !f.partial {
-		return p, err
-	}
-	a, err := r.Attributes()
-	if err != nil {
-		return p, err
 	}
 	for i := range f.Bodies {
-		p.pieces = append(p.pieces, locate(a, &f.Bodies[i]))
+		p := piece{size: body.Size()}
+		if !isWhole(&f.Bodies[i]) {
+			p = locate(a, &f.Bodies[i])
+		}
+		if err := p.measure(body, &f.Bodies[i]); err != nil {
+			return err
+		}
+		f.pieces = append(f.pieces, p)
 	}
-	return p, nil
+	return nil
 }
 
 // locate finds an item in the message.
@@ -117,53 +99,14 @@ func locate(a *message.Attributes, item *imap.BodyItem) piece {
 	return p
 }
 
-// sendPlanned sends the response for one message, or nothing if it is gone by now.
-func (f *fetching) sendPlanned(ctx context.Context, p *planned) error {
-	body, err := f.s.selected.box.OpenBody(ctx, p.uid)
-	if mail.IsKind(err, mail.Expunged) {
-		f.missing = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	if p.pieces == nil {
-		p.pieces = slices.Repeat([]piece{{size: body.Size()}}, len(f.Bodies))
-	}
-	for i := range p.pieces {
-		if err := p.pieces[i].measure(body, &f.Bodies[i]); mail.IsKind(err, mail.Unsupported) {
-			f.unknown = true
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	f.s.conn.Write(p.text)
-	first := p.text[len(p.text)-1] == '('
-	for i := range f.Bodies {
-		if !first {
-			f.s.conn.WriteString(" ")
-		}
-		first = false
-		f.s.conn.WriteString(f.Bodies[i].Label)
-		if err := f.s.sendPiece(body, &f.Bodies[i], p.pieces[i]); err != nil {
-			// The response is half written: nothing sensible can follow it.
-			return lost(err)
-		}
-	}
-	f.s.conn.WriteString(")\r\n")
-	return nil
-}
-
-// sendPiece sends the value of an item, from the space that precedes it.
+// sendPiece sends the value of an item.
 func (s *session) sendPiece(body mailbox.Body, item *imap.BodyItem, p piece) error {
 	switch {
 	case p.absent && item.Kind == imap.BinarySize:
-		s.conn.WriteString(" 0")
+		s.conn.WriteString("0")
 		return nil
 	case p.absent:
-		s.conn.WriteString(" NIL")
+		s.conn.WriteString("NIL")
 		return nil
 	case item.Kind != imap.Body:
 		return s.sendBinary(body, item, p)
@@ -171,7 +114,7 @@ func (s *session) sendPiece(body mailbox.Body, item *imap.BodyItem, p piece) err
 		return s.sendFields(body, item, p)
 	}
 	offset, size := clip(item.Partial, p.size)
-	s.send(imap.AppendLiteralMark(append(s.scratch, ' '), size))
+	s.send(imap.AppendLiteralMark(s.scratch, size))
 	if offset == 0 && size == body.Size() {
 		_, err := body.WriteTo(s.conn)
 		return err
@@ -215,7 +158,7 @@ func (s *session) sendFields(body mailbox.Body, item *imap.BodyItem, p piece) er
 	}
 	fields := message.SelectFields(header, item.Section.Fields, item.Section.Kind == message.HeaderFieldsNot)
 	offset, size := clip(item.Partial, int64(len(fields)))
-	s.send(imap.AppendLiteralMark(append(s.scratch, ' '), size))
+	s.send(imap.AppendLiteralMark(s.scratch, size))
 	s.conn.Write(fields[offset : offset+size])
 	return nil
 }
@@ -223,7 +166,7 @@ func (s *session) sendFields(body mailbox.Body, item *imap.BodyItem, p piece) er
 // measure decodes a BINARY item to know its length, which must be told first: the part is decoded
 // twice rather than held (RFC 3516, section 4.2). Errors: Unsupported.
 func (p *piece) measure(body mailbox.Body, item *imap.BodyItem) error {
-	if item.Kind == imap.Body || p.absent {
+	if p.decoded = p.size; item.Kind == imap.Body || p.absent || p.encoding == "" {
 		return nil
 	}
 	r, err := p.decode(body)
@@ -246,7 +189,7 @@ func (p *piece) decode(body mailbox.Body) (io.Reader, error) {
 // sendBinary sends a part without its transfer encoding, or how long that is.
 func (s *session) sendBinary(body mailbox.Body, item *imap.BodyItem, p piece) error {
 	if item.Kind == imap.BinarySize {
-		s.send(strconv.AppendInt(append(s.scratch, ' '), p.decoded, 10))
+		s.send(strconv.AppendInt(s.scratch, p.decoded, 10))
 		return nil
 	}
 	r, err := p.decode(body)
@@ -257,6 +200,6 @@ func (s *session) sendBinary(body mailbox.Body, item *imap.BodyItem, p piece) er
 	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
 		return err
 	}
-	s.send(imap.AppendLiteralMark(append(s.scratch, " ~"...), size))
+	s.send(imap.AppendLiteralMark(append(s.scratch, '~'), size))
 	return s.copyRange(r, size)
 }

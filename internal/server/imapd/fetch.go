@@ -2,10 +2,8 @@ package imapd
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
-	"sync"
 
 	"candor/internal/mail"
 	"candor/internal/proto/imap"
@@ -41,24 +39,25 @@ const (
 	attributeItems = imap.FetchEnvelope | imap.FetchBody | imap.FetchBodyStructure
 )
 
-// fetching is a FETCH under way. It goes through its messages in chunks, so that neither the
-// store's snapshot nor memory is held for as long as a slow client reads.
+// fetching is a FETCH under way. It goes through its messages in chunks, to bound what it holds.
 type fetching struct {
 	imap.Fetch
 	s       *session
 	entries []mailbox.Entry
-	at      int  // where in selected.uids the search for the next UID begins
-	missing bool // a message was gone
-	unknown bool // a part could not be decoded
+	at      int     // where in selected.uids the search for the next UID begins
+	missing bool    // a message was gone
+	unknown bool    // a part could not be decoded
+	pieces  []piece // of the message under way, as Bodies
 
 	seen    bool // sets \Seen
 	partial bool // asks for a part of a message, whose place its attributes tell
 }
 
-// fetchChunk is how many messages are looked up at a time: fewer when their bodies follow.
+// fetchChunk is how many messages are looked up at a time: fewer when they become \Seen, since a
+// connection that breaks then leaves unread ones so marked.
 const (
 	fetchChunk = 512
-	bodyChunk  = 32
+	seenChunk  = 32
 )
 
 func (s *session) newFetching(a imap.Fetch) *fetching {
@@ -77,8 +76,8 @@ func (s *session) newFetching(a imap.Fetch) *fetching {
 // other messages (RFC 3516, section 4.3).
 func (f *fetching) run(ctx context.Context, uids []mailbox.UID) (imap.Response, error) {
 	size := fetchChunk
-	if len(f.Bodies) > 0 {
-		size = bodyChunk
+	if f.seen {
+		size = seenChunk
 	}
 	for chunk := range slices.Chunk(uids, size) {
 		if err := f.chunk(ctx, chunk); err != nil {
@@ -105,17 +104,12 @@ func (f *fetching) chunk(ctx context.Context, uids []mailbox.UID) error {
 		}
 	}
 	f.s.server.stats.fetched.Add(uint64(len(f.entries)))
-	switch {
-	case len(f.entries) == 0:
-		return nil
-	case len(f.Bodies) > 0:
-		return f.bodies(ctx)
-	case f.Items&recordItems != 0:
+	if len(f.entries) > 0 && (f.Items&recordItems != 0 || f.partial) {
 		return f.records(ctx)
 	}
 	for _, e := range f.entries {
-		if seq := f.sequence(e.UID); seq > 0 {
-			f.s.send(append(f.s.appendEntry(f.s.scratch, seq, e, f.Items), ")\r\n"...))
+		if err := f.tell(ctx, e, nil); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -175,63 +169,40 @@ func (f *fetching) sequence(uid mailbox.UID) int {
 	return f.at
 }
 
-// renderBuffers hold the responses of a chunk until they are written outside of the store's snapshot.
-var renderBuffers = sync.Pool{New: func() any { b := make([]byte, 0, renderFull+renderFull/4); return &b }}
-
-// renderFull is when a buffer is written, in octets.
-const renderFull = 64 << 10
-
-// errFull stops a walk through records whose responses fill the buffer.
-var errFull = errors.New("imapd: buffer is full")
-
-// records tells of f.entries what the store has in records, in as many walks as the buffer needs.
+// records tells of f.entries what the store has in records. It writes as the store reads, which
+// holds no snapshot meanwhile.
 func (f *fetching) records(ctx context.Context) error {
-	buf := renderBuffers.Get().(*[]byte)
-	defer renderBuffers.Put(buf)
 	uids := make([]mailbox.UID, len(f.entries))
 	for i, e := range f.entries {
 		uids[i] = e.UID
 	}
-	next := 0
-	for next < len(uids) {
-		b := (*buf)[:0]
-		err := f.s.selected.box.Records(ctx, uids[next:], func(r *mailbox.Record) error {
-			for uids[next] < r.UID {
-				next++
-				f.missing = true
-			}
-			var err error
-			if b, err = f.appendRecord(b, f.entries[next], r); err != nil {
-				return err
-			}
-			if next++; len(b) >= renderFull && next < len(uids) {
-				return errFull
-			}
-			return nil
-		})
-		full := errors.Is(err, errFull)
-		if err != nil && !full {
-			return err
+	told := 0
+	err := f.s.selected.box.Records(ctx, uids, func(r *mailbox.Record) error {
+		for f.entries[0].UID < r.UID {
+			f.entries = f.entries[1:]
 		}
-		f.s.conn.Write(b)
-		if cap(b) <= 4*renderFull {
-			*buf = b
-		}
-		if !full {
-			break
-		}
-	}
-	return nil
+		told++
+		return f.tell(ctx, f.entries[0], r)
+	})
+	f.missing = f.missing || told < len(uids)
+	return err
 }
 
-// appendRecord appends the whole response for a message.
-func (f *fetching) appendRecord(b []byte, e mailbox.Entry, r *mailbox.Record) ([]byte, error) {
+// tell sends the response for one message. r is nil when nothing of it is asked for.
+func (f *fetching) tell(ctx context.Context, e mailbox.Entry, r *mailbox.Record) error {
 	seq := f.sequence(e.UID)
 	if seq == 0 {
-		return b, nil
+		return nil
 	}
-	b, err := f.appendItems(b, seq, e, r)
-	return append(b, ")\r\n"...), err
+	b, err := f.appendItems(f.s.scratch, seq, e, r)
+	if err != nil {
+		return err
+	}
+	if len(f.Bodies) > 0 {
+		return f.tellBodies(ctx, b, e.UID, r)
+	}
+	f.s.send(append(b, ")\r\n"...))
+	return nil
 }
 
 // appendItems appends "* 1 FETCH (" and all items that have no section.

@@ -81,7 +81,7 @@ func (s *session) recoverPanic() {
 // leave gives back what the session holds and logs its end (specification, section 1.3).
 func (s *session) leave() {
 	s.deselect()
-	transport := s.conn.Transport()
+	transport := s.transport()
 	attrs := []slog.Attr{slog.String("user", s.user), slog.String("reason", s.goodbye)}
 	attrs = append(attrs, s.conn.Attrs()...)
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session end", append(attrs, transport.Attrs()...)...)

@@ -36,10 +36,10 @@ func (s *session) welcome(ctx context.Context, method string, a directory.Accoun
 	if err != nil {
 		return imap.Response{}, err
 	}
-	s.account, s.user = account, a.Address.String()
+	s.account, s.user, s.method = account, a.Address.String(), method
 	s.conn.Authenticated()
 	s.server.stats.logins.Add(1)
-	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method))
+	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method), slog.String("cb", "none"))
 	return imap.Response{Code: "CAPABILITY " + s.capabilities(), Text: "Logged in"}, nil
 }
 
@@ -71,9 +71,18 @@ func (s *session) denied(method, user, reason string) {
 
 // logLogin logs an attempt with the keys of the specification, sections 1.2 and 1.3.
 func (s *session) logLogin(level slog.Level, what string, attrs ...slog.Attr) {
-	transport := s.conn.Transport()
+	transport := s.transport()
 	attrs = append(append(attrs, s.conn.Attrs()...), transport.Attrs()...)
 	s.log.LogAttrs(context.Background(), level, what, attrs...)
+}
+
+// transport is the state of the connection with who was proved to be at its other end.
+func (s *session) transport() mail.Transport {
+	t := s.conn.Transport()
+	if s.method != "" {
+		t.Peer = "sasl:" + s.method
+	}
+	return t
 }
 
 // sentUser returns the name in a LOGIN that is refused without being looked at, for the log.

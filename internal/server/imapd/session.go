@@ -30,6 +30,7 @@ type session struct {
 	log    *slog.Logger
 
 	user     string // as logged in
+	method   string // by which
 	account  *mailbox.Account
 	selected *selected
 
@@ -185,6 +186,9 @@ func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error
 	if err != nil {
 		return imap.Response{}, s.refuseMessage(c, err)
 	}
+	if row.flags&credentials != 0 {
+		defer c.Wipe()
+	}
 	args, err := s.parse(c)
 	if err != nil {
 		return imap.Response{}, s.refuseMessage(c, err)
@@ -248,6 +252,7 @@ func (s *session) needTLS(row *command, c imap.Command) error {
 	}
 	s.server.stats.inClear.Add(1)
 	s.denied(c.Name, sentUser(c), "cleartext-credential")
+	c.Wipe()
 	return mail.Errorf(mail.NeedTLS, "Not accepted without encryption: set SSL/TLS on port 993 (or STARTTLS). "+
 		"A password just sent may have been read by others")
 }

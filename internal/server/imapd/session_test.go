@@ -1,0 +1,254 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"candor/internal/mailtest"
+	"candor/internal/server/listen"
+)
+
+// serve serves IMAP, with no limit on connections from here, until the test ends or stop is called.
+func serve(t testing.TB) (w *mailtest.World, s *Server, addr string, stop func()) {
+	t.Helper()
+	w = mailtest.NewWorld(t, "account ann@example.org secret\n")
+	s = New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Hostname: mailtest.Hostname, Log: w.Log})
+	l, err := listen.New(listen.Options{
+		Listeners:    []listen.Listener{{Name: "imap", Service: listen.IMAP, Address: "127.0.0.1:0", Mode: listen.Implicit, Hostname: mailtest.Hostname}},
+		Certificates: w.Certificates, Handlers: map[listen.Service]listen.Handler{listen.IMAP: s.Handle}, Log: w.Log,
+		Limits: listen.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.Serve(ctx, 10*time.Second, func() { close(ready) }); err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	<-ready
+	return w, s, l.Addrs()[0].String(), func() { cancel(); wg.Wait() }
+}
+
+// TestSplitAnywhere sends the same commands cut in two at every octet: the answers are the same.
+func TestSplitAnywhere(t *testing.T) {
+	w, _, addr, _ := serve(t)
+	const commands = "a LOGIN {15+}\r\nann@example.org {6+}\r\nsecret\r\n" +
+		"b APPEND {5+}\r\nDraft (\\Seen) {16+}\r\nSubject: x\r\n\r\nyy\r\n" +
+		"c SELECT INBOX\r\nd UID SEARCH SUBJECT {1+}\r\nx\r\ne UID FETCH 1:* (FLAGS BODY.PEEK[])\r\nf IDLE\r\nDONE\r\ng LOGOUT\r\n"
+	w.Append(t, "ann@example.org", "INBOX", "Subject: x\n\nbody\n")
+	play := func(cut int) string {
+		conn, err := tls.Dial("tcp", addr, w.ClientTLS())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		for _, part := range []string{commands[:cut], commands[cut:]} {
+			if _, err := io.WriteString(conn, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		return string(answer)
+	}
+	want := play(0)
+	if !strings.Contains(want, "b NO [TRYCREATE]") || !strings.HasSuffix(want, "g OK LOGOUT completed\r\n") {
+		t.Fatalf("got %q", want)
+	}
+	var wg sync.WaitGroup
+	cuts := make(chan int)
+	for range 4 {
+		wg.Go(func() {
+			for cut := range cuts {
+				if got := play(cut); got != want {
+					t.Errorf("cut at %d:\ngot  %q\nwant %q", cut, got, want)
+				}
+			}
+		})
+	}
+	for cut := 1; cut < len(commands); cut++ {
+		cuts <- cut
+	}
+	close(cuts)
+	wg.Wait()
+}
+
+// TestShutdown: when the server ends, a client that idles and one that does nothing are told BYE.
+func TestShutdown(t *testing.T) {
+	w, s, addr, stop := serve(t)
+	idle, quiet := dial(t, w, addr), dial(t, w, addr)
+	io.WriteString(idle.conn, "x IDLE\r\n")
+	if got := idle.line(); got != "+ idling" {
+		t.Fatalf("got %q", got)
+	}
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	for _, c := range []*client{idle, quiet} {
+		if got := c.line(); got != "* BYE Server is shutting down" {
+			t.Errorf("got %q", got)
+		}
+	}
+	<-stopped
+	if st := s.Stats(); st.Open != 0 || st.Idling != 0 || st.Logins != 2 || st.Panics != 0 {
+		t.Errorf("stats are %+v", st)
+	}
+}
+
+// view is a mailbox as a client must see it, kept from untagged responses alone.
+type view struct {
+	t     *testing.T
+	c     *client
+	uids  []int // by sequence number; 0: not known
+	flags map[int]string
+}
+
+// command sends a command and follows the responses until its end.
+func (v *view) command(command string) {
+	v.c.n++
+	tag := "v" + strconv.Itoa(v.c.n)
+	if _, err := io.WriteString(v.c.conn, tag+" "+command+"\r\n"); err != nil {
+		v.t.Errorf("%s: %v", command, err)
+		return
+	}
+	numbersHold := strings.HasPrefix(command, "FETCH") || strings.HasPrefix(command, "STORE") || strings.HasPrefix(command, "SEARCH")
+	for {
+		line := v.c.line()
+		if strings.HasPrefix(line, tag+" ") {
+			if strings.HasPrefix(line, tag+" BAD") {
+				v.t.Errorf("%s: %s", command, line)
+			}
+			return
+		}
+		v.follow(command, line, numbersHold)
+	}
+}
+
+func (v *view) follow(command, line string, numbersHold bool) {
+	f := strings.Fields(line)
+	if len(f) < 3 {
+		return
+	}
+	n, err := strconv.Atoi(f[1])
+	if err != nil {
+		return
+	}
+	switch f[2] {
+	case "EXISTS":
+		if n < len(v.uids) {
+			v.t.Errorf("%s: %s, but there are %d", command, line, len(v.uids))
+			return
+		}
+		v.uids = append(v.uids, make([]int, n-len(v.uids))...)
+	case "EXPUNGE":
+		if numbersHold || n < 1 || n > len(v.uids) {
+			v.t.Errorf("%s: %s with %d messages", command, line, len(v.uids))
+			return
+		}
+		v.uids = append(v.uids[:n-1], v.uids[n:]...)
+	case "FETCH":
+		uid, flags := 0, ""
+		if _, rest, ok := strings.Cut(line, "UID "); ok {
+			uid, _ = strconv.Atoi(strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ')' })[0])
+		}
+		if _, rest, ok := strings.Cut(line, "FLAGS ("); ok {
+			flags, _, _ = strings.Cut(rest, ")")
+		}
+		if n > len(v.uids) || uid != 0 && v.uids[n-1] != 0 && v.uids[n-1] != uid {
+			v.t.Errorf("%s: %s, but that number is UID %d of %d", command, line, v.uids[n-1], len(v.uids))
+			return
+		}
+		if uid != 0 {
+			v.uids[n-1] = uid
+		}
+		v.flags[v.uids[n-1]] = flags
+	}
+}
+
+// TestManySessions lets sessions change one mailbox at random. No number ever means another message
+// than the client thinks, and in the end all see the same.
+func TestManySessions(t *testing.T) {
+	w, s, addr, _ := serve(t)
+	const sessions, steps = 5, 60
+	var views []*view
+	for range sessions {
+		v := &view{t: t, c: dial(t, w, addr), flags: map[int]string{}}
+		v.command("SELECT INBOX")
+		views = append(views, v)
+	}
+	var wg sync.WaitGroup
+	for i, v := range views {
+		r := rand.New(rand.NewPCG(7, uint64(i)))
+		wg.Go(func() {
+			for range steps {
+				v.command(randomCommand(r, len(v.uids)))
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, v := range views {
+		v.command("NOOP")
+		v.command("UID FETCH 1:* (FLAGS)")
+	}
+	want := views[0]
+	for i, v := range views[1:] {
+		if fmt.Sprint(v.uids) != fmt.Sprint(want.uids) {
+			t.Errorf("session %d sees %v, session 0 %v", i+1, v.uids, want.uids)
+		}
+		for _, uid := range want.uids {
+			if v.flags[uid] != want.flags[uid] {
+				t.Errorf("session %d sees UID %d with %s, session 0 with %s", i+1, uid, v.flags[uid], want.flags[uid])
+			}
+		}
+	}
+	if st := s.Stats(); st.Panics != 0 {
+		t.Errorf("stats are %+v\n%s", st, w.Logged)
+	}
+}
+
+func randomCommand(r *rand.Rand, messages int) string {
+	seq := "1"
+	if messages > 0 {
+		seq = strconv.Itoa(r.IntN(messages) + 1)
+	}
+	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "$Work", "k" + strconv.Itoa(r.IntN(4))}[r.IntN(5)]
+	sign := []string{"+", "-", ""}[r.IntN(3)]
+	switch k := r.IntN(12); {
+	case k < 3 || messages == 0:
+		return "APPEND INBOX (" + flag + ") {16+}\r\nSubject: x\r\n\r\nyy"
+	case k < 5:
+		return "STORE " + seq + " " + sign + "FLAGS (" + flag + ")"
+	case k == 5:
+		return "UID STORE 1:* " + sign + "FLAGS (" + flag + ")"
+	case k == 6:
+		return "FETCH " + seq + ":* (UID FLAGS)"
+	case k == 7:
+		return "FETCH " + seq + " (UID FLAGS BODY[TEXT]<0.1>)"
+	case k == 8:
+		return "SEARCH DELETED"
+	case k == 9:
+		return "EXPUNGE"
+	case k == 10:
+		return "MOVE " + seq + " INBOX"
+	}
+	return "COPY " + seq + " INBOX"
+}
