@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -299,5 +300,41 @@ func TestDrain(t *testing.T) {
 	}
 	if len(ts.conns) != 0 || len(ts.admission.counts) != 0 || ts.admission.login.Len() != 0 || ts.Stats()[0].Open != 0 {
 		t.Errorf("left: %d connections, %v", len(ts.conns), ts.admission.counts)
+	}
+}
+
+// TestDrainHandshakes: peers that have not finished, or begun, a handshake do not hold up a shutdown.
+func TestDrainHandshakes(t *testing.T) {
+	t.Parallel()
+	s, err := New(Options{
+		Listeners:    []Listener{{Name: "imaps", Service: IMAP, Mode: Implicit, Address: "127.0.0.1:0"}, {Name: "imap", Service: IMAP, Mode: Required, Address: "127.0.0.1:0"}},
+		Certificates: certificates(t), Handlers: map[Service]Handler{IMAP: echo}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); s.Serve(ctx, time.Hour, nil) }()
+	for i, text := range []string{"", "\x16\x03\x01", "STARTTLS\r\n"} {
+		c, err := net.Dial("tcp", s.Addrs()[i/2].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		send(t, c, text)
+		if i == 2 {
+			expect(t, c, "hello\r\ngo\r\n")
+		}
+	}
+	for s.admission.handshakes() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("the server does not end")
 	}
 }

@@ -37,10 +37,6 @@ func TestCertificateRefused(t *testing.T) {
 		{"weak RSA", func(*x509.Certificate) {}, weak, "1024 bits"},
 		{"small curve", func(*x509.Certificate) {}, small, "224 bits"},
 		{"must-staple", func(x *x509.Certificate) { x.ExtraExtensions = []pkix.Extension{staple} }, ecdsaKey(t), "RFC 7633"},
-		{"must-staple with responder", func(x *x509.Certificate) {
-			x.ExtraExtensions = []pkix.Extension{staple}
-			x.OCSPServer = []string{"http://ocsp.example.org"}
-		}, ecdsaKey(t), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -49,7 +49,7 @@ type Conn struct {
 	exempt bool
 
 	waitMu  sync.Mutex
-	waiting bool // in WaitInput
+	waiting bool // for input, in a way that poke may end
 }
 
 // wire is the socket as TLS sees it.

@@ -364,3 +364,43 @@ func BenchmarkCommand(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLiteral sends a large body as windows of a file come.
+func BenchmarkLiteral(b *testing.B) {
+	const size, window = 8 << 20, 64 << 10
+	for _, mode := range []Mode{Required, Implicit} {
+		b.Run(mode.String(), func(b *testing.B) {
+			body := make([]byte, window)
+			ts := one(b, IMAP, mode, func(_ context.Context, c *Conn) {
+				for {
+					if _, err := c.ReadLine(100); err != nil {
+						return
+					}
+					c.WriteString("* 1 FETCH (BODY[] {8388608}\r\n")
+					for range size / window {
+						c.Write(body)
+					}
+					c.WriteString(")\r\n")
+					c.Flush()
+				}
+			})
+			c := ts.dial(b, 0)
+			if mode == Implicit {
+				c = tls.Client(c, clientTLS())
+			}
+			c.SetDeadline(time.Time{})
+			p := make([]byte, 256<<10)
+			b.SetBytes(size)
+			for b.Loop() {
+				io.WriteString(c, "fetch\r\n")
+				for got, want := 0, len("* 1 FETCH (BODY[] {8388608}\r\n")+size+len(")\r\n"); got < want; {
+					n, err := c.Read(p)
+					if err != nil {
+						b.Fatal(err)
+					}
+					got += n
+				}
+			}
+		})
+	}
+}

@@ -71,7 +71,8 @@ func (r *reader) release() {
 		return
 	}
 	if r.wipe {
-		clear(r.buf)
+		clear(r.buf[:r.end])
+		r.wipe = false
 	}
 	if r.small != nil {
 		smallBuffers.Put(r.small)
@@ -87,6 +88,9 @@ func (r *reader) release() {
 func (r *reader) room() bool {
 	if r.start > 0 {
 		copy(r.buf, r.buf[r.start:r.end])
+		if r.wipe {
+			clear(r.buf[r.end-r.start : r.end])
+		}
 		r.start, r.end = 0, r.end-r.start
 	}
 	if r.end < len(r.buf) {
@@ -143,7 +147,7 @@ func (c *Conn) readMore() (int, error) {
 
 // filled accounts for n new octets.
 func (c *Conn) filled(n int) error {
-	if !c.isAuthenticated.Load() {
+	if c.listener.Service.authenticates() && !c.isAuthenticated.Load() {
 		c.wipe = true
 	}
 	c.busy = c.end == len(c.buf)

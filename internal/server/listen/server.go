@@ -41,12 +41,9 @@ type door struct {
 // New opens the sockets; Serve accepts on them until ctx ends, then drains: handlers see their
 // context end, and after grace the connections are closed.
 //
-// Errors: *RuleError for listeners that contradict each other; an explanation for an address that
-// cannot be had.
+// Which mode a service may have is for the reader of the configuration to check (specification,
+// section 2.2). Errors: an explanation for an address that cannot be had.
 func New(o Options) (*Server, error) {
-	if err := Check(o.Listeners); err != nil {
-		return nil, err
-	}
 	s := &Server{
 		doors: make([]door, len(o.Listeners)), limits: o.Limits.withDefaults(), log: o.Log,
 		tls: map[Service]*serviceTLS{}, conns: map[*Conn]struct{}{},
@@ -60,18 +57,24 @@ func New(o Options) (*Server, error) {
 		if o.Certificates != nil && s.tls[l.Service] == nil {
 			s.tls[l.Service] = newServiceTLS(l.Service, o.Certificates)
 		}
-		if o.Handlers[l.Service] == nil {
-			s.closeSockets()
-			return nil, fmt.Errorf("listener %s: nothing serves %s", l.Name, l.Service)
-		}
-		socket, err := open(l)
-		if err != nil {
+		if err := s.doors[i].open(l, o.Handlers[l.Service]); err != nil {
 			s.closeSockets()
 			return nil, err
 		}
-		s.doors[i].Listener, s.doors[i].handler, s.doors[i].socket = l, o.Handlers[l.Service], socket
 	}
 	return s, nil
+}
+
+func (d *door) open(l Listener, h Handler) (err error) {
+	switch {
+	case l.Mode == NoMode:
+		return fmt.Errorf("listener %s has no TLS mode", l.Name)
+	case h == nil:
+		return fmt.Errorf("listener %s: nothing serves %s", l.Name, l.Service)
+	}
+	d.Listener, d.handler = l, h
+	d.socket, err = open(l)
+	return err
 }
 
 // keepAlive finds dead peers without waking sleeping telephones every few seconds.
@@ -235,7 +238,7 @@ func (c *Conn) refuse() {
 func (s *Server) serve(ctx context.Context, c *Conn) {
 	defer s.ended(c)
 	defer c.close()
-	if c.listener.Mode == Implicit && c.implicit() != nil {
+	if c.listener.Mode == Implicit && c.implicit(ctx) != nil {
 		return
 	}
 	c.door.handler(ctx, c)

@@ -36,7 +36,7 @@ func (c *Conn) StartTLS(ctx context.Context, goAhead string) error {
 	c.renewReader()
 	c.server.admission.beginHandshake(c)
 	defer c.server.admission.endHandshake(c)
-	if err := c.handshake(mail.StartTLS); err != nil {
+	if err := c.handshake(ctx, mail.StartTLS); err != nil {
 		c.abort()
 		return err
 	}
@@ -92,23 +92,20 @@ func (c *Conn) renewReader() {
 
 // handshake makes the connection a TLS one, in a slot that the caller has taken. mode says how it
 // came to that.
-func (c *Conn) handshake(mode mail.TLSMode) error {
+func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 	s := c.server.tlsFor(c.listener.Service)
 	if s == nil {
 		return ErrNoTLS
 	}
 	if d := c.server.admission.handshakeDelay(c, time.Now()); d > 0 {
-		c.pause(d)
+		c.pause(ctx, d)
 	}
-	c.wire.SetDeadline(time.Now().Add(c.server.limits.Handshake))
 	t := tls.Server(c.wire, s.outer())
-	if err := t.Handshake(); err != nil {
+	if err := c.shakeHands(ctx, t); err != nil {
 		c.count().handshakesFailed.Add(1)
-		err = c.translate(err)
 		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", printableText(err.Error())))
 		return fmt.Errorf("tls handshake: %w", err)
 	}
-	c.wire.SetDeadline(time.Time{})
 	c.observe(t, mode)
 	c.count().handshakes.Add(1)
 	if c.cs.DidResume {
@@ -117,38 +114,56 @@ func (c *Conn) handshake(mode mail.TLSMode) error {
 	return nil
 }
 
-// pause delays the peer; it ends early when the connection is aborted.
-func (c *Conn) pause(d time.Duration) {
-	c.wire.SetReadDeadline(time.Now().Add(d))
-	c.wire.raw.Read(func(uintptr) bool { return false })
+// shakeHands is bounded by the limit for a whole handshake, and ends with ctx.
+func (c *Conn) shakeHands(ctx context.Context, t *tls.Conn) error {
+	deadline := time.Now().Add(c.server.limits.Handshake)
+	c.wire.SetWriteDeadline(deadline)
+	if !c.beginWait(ctx, deadline) {
+		return context.Cause(ctx)
+	}
+	defer c.endWait()
+	return c.translate(t.Handshake())
+}
+
+// pause delays the peer; it ends early with ctx, or when the connection is aborted.
+func (c *Conn) pause(ctx context.Context, d time.Duration) {
+	if c.beginWait(ctx, time.Now().Add(d)) {
+		defer c.endWait()
+		c.wire.raw.Read(func(uintptr) bool { return false })
+	}
 }
 
 // implicit shakes hands on a port where TLS comes first, and explains itself to a peer that
 // waits for our greeting or speaks clear text (specification, section 2.7).
-func (c *Conn) implicit() error {
+func (c *Conn) implicit(ctx context.Context) error {
 	c.server.admission.beginHandshake(c)
 	defer c.server.admission.endHandshake(c)
-	seen, err := c.firstOctets()
+	seen, err := c.firstOctets(ctx)
 	if err != nil {
 		return err
 	}
 	if seen != seenTLS {
 		return c.refuseClear(seen)
 	}
-	return c.handshake(mail.ImplicitTLS)
+	return c.handshake(ctx, mail.ImplicitTLS)
 }
 
 // firstOctets waits for the peer's first octets and tells, without consuming them, what they are.
-func (c *Conn) firstOctets() (seen, error) {
+func (c *Conn) firstOctets(ctx context.Context) (seen, error) {
+	if !c.beginWait(ctx, time.Now().Add(c.server.limits.FirstByte)) {
+		return "", context.Cause(ctx)
+	}
+	defer c.endWait()
 	var b [16]byte
 	var n int
 	var err error
-	c.wire.SetReadDeadline(time.Now().Add(c.server.limits.FirstByte))
 	waitErr := c.wire.raw.Read(func(fd uintptr) bool {
 		n, err = peek(fd, b[:])
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	switch waitErr = c.translate(waitErr); {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
 	case waitErr == ErrTimeout:
 		return seenSilence, nil
 	case waitErr != nil:

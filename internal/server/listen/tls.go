@@ -24,7 +24,7 @@ var suites = []uint16{
 var groups = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384}
 
 // protocols are the ALPN ids. "smtp" is not registered, but used in the field.
-var protocols = map[Service]string{SMTP: "smtp", Submission: "smtp", IMAP: "imap", POP3: "pop3"}
+var protocols = map[Service][]string{SMTP: {"smtp"}, Submission: {"smtp"}, IMAP: {"imap"}, POP3: {"pop3"}, HTTP: {"h2", "http/1.1"}}
 
 // foreign are the registered ALPN ids of other protocols: a client of a public MX that offers
 // nothing but these was sent here by somebody who redirects connections (ALPACA).
@@ -61,7 +61,7 @@ func newServiceTLS(s Service, c *Certificates) *serviceTLS {
 
 // outer is the configuration that a connection begins with: it only finds the current one.
 func (s *serviceTLS) outer() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.configFor}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols[s.service], GetConfigForClient: s.configFor}
 }
 
 func (s *serviceTLS) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -76,10 +76,9 @@ func (s *serviceTLS) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) 
 
 // tolerates reports whether a client with this ALPN list is let in without a common id.
 func (s *serviceTLS) tolerates(offered []string) bool {
-	if slices.Contains(offered, protocols[s.service]) {
-		return false
-	}
-	return slices.ContainsFunc(offered, func(id string) bool { return !foreign[id] })
+	ours := func(id string) bool { return slices.Contains(protocols[s.service], id) }
+	odd := func(id string) bool { return !foreign[id] }
+	return !slices.ContainsFunc(offered, ours) && slices.ContainsFunc(offered, odd)
 }
 
 // refresh makes new ticket keys when the newest is 12 h old or the certificates have changed.
@@ -99,7 +98,7 @@ func (s *serviceTLS) refresh(now time.Time) {
 		rand.Read(k.key[:]) // never fails
 		s.keys = slices.Insert(s.keys, 0, k)
 	}
-	s.strict = s.build([]string{protocols[s.service]})
+	s.strict = s.build(protocols[s.service])
 	s.tolerant = s.build(nil)
 }
 

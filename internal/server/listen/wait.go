@@ -39,8 +39,8 @@ func (c *Conn) WaitInput(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// beginWait sets the deadline unless ctx has ended: whoever ends it either sees waiting and moves
-// the deadline, or is seen here.
+// beginWait sets the deadline of reads unless ctx has ended: whoever ends it either sees waiting and
+// moves the deadline, or is seen here.
 func (c *Conn) beginWait(ctx context.Context, deadline time.Time) bool {
 	c.waitMu.Lock()
 	defer c.waitMu.Unlock()
@@ -58,7 +58,7 @@ func (c *Conn) endWait() {
 	c.waiting = false
 }
 
-// poke ends a WaitInput under way.
+// poke ends a wait under way: WaitInput, or for the peer's part of a handshake.
 func (c *Conn) poke() {
 	c.waitMu.Lock()
 	defer c.waitMu.Unlock()

@@ -1,0 +1,48 @@
+package listen
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestModeWords(t *testing.T) {
+	t.Parallel()
+	for _, m := range []Mode{Implicit, Required, Opportunistic, None} {
+		var got Mode
+		if err := got.UnmarshalText([]byte(m.String())); err != nil || got != m {
+			t.Errorf("%s: got %s, %v", m, got, err)
+		}
+	}
+	for _, word := range []string{"yes", "on", "auto", "optional", "", "Implicit"} {
+		var m Mode
+		if err := m.UnmarshalText([]byte(word)); err == nil || !strings.Contains(err.Error(), "implicit, required, opportunistic, none") {
+			t.Errorf("%q: got %s, %v", word, m, err)
+		}
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	_, err = New(Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Required, Address: "127.0.0.1:0"}, {Service: IMAP, Mode: Required, Address: taken.Addr().String()}},
+		Handlers:  map[Service]Handler{IMAP: echo},
+	})
+	if want := "port " + port + " is in use; is another mail server running?"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+func TestNoMode(t *testing.T) {
+	t.Parallel()
+	_, err := New(Options{Listeners: []Listener{{Name: "imap:143", Service: IMAP, Address: "127.0.0.1:0"}}, Handlers: map[Service]Handler{IMAP: echo}})
+	if err == nil || !strings.Contains(err.Error(), "imap:143 has no TLS mode") {
+		t.Errorf("got %v", err)
+	}
+}
