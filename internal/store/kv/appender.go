@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"syscall"
 
@@ -327,22 +328,40 @@ func (a *appender) open() error {
 }
 
 // create makes the file with its head and makes its name durable.
-func (a *appender) create(path string, number uint32) (file vfs.File, err error) {
-	if file, err = a.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified); err != nil {
+func (a *appender) create(path string, number uint32) (vfs.File, error) {
+	file, err := a.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close(), a.fs.Remove(path))
-		}
-	}()
+	if err := a.begin(file, number); err != nil {
+		return nil, errors.Join(err, file.Close(), a.fs.Remove(path))
+	}
+	return file, nil
+}
+
+func (a *appender) begin(file vfs.File, number uint32) error {
 	if _, err := file.WriteAt(head{number: number, salt: a.salt}.marshal(), 0); err != nil {
-		return nil, err
+		return err
 	}
 	if err := file.Sync(); err != nil {
-		return nil, err
+		return err
 	}
-	return file, syncDir(a.fs, a.dir)
+	return syncDir(a.fs, a.dir)
+}
+
+// makeDir makes a directory and those above it that are missing, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	parent := fs.PathDir(dir)
+	if err := makeDir(fs, parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
 }
 
 func syncDir(fs vfs.FS, dir string) error {

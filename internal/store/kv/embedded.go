@@ -82,7 +82,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 
 func (e *Engine) openKeys(dir string) error {
 	keyDir := e.fs.PathJoin(dir, "keys")
-	if err := e.fs.MkdirAll(keyDir, 0o700); err != nil {
+	if err := makeDir(e.fs, keyDir); err != nil {
 		return err
 	}
 	if err := e.takeLock(keyDir); err != nil {
@@ -147,10 +147,7 @@ func (e *Engine) readFormat(row []byte) error {
 
 func (e *Engine) openBlobs(dir string, limit int64) error {
 	e.blobDir = e.fs.PathJoin(dir, "blobs")
-	if err := e.fs.MkdirAll(e.blobDir, 0o700); err != nil {
-		return err
-	}
-	if err := syncDir(e.fs, dir); err != nil {
+	if err := makeDir(e.fs, e.blobDir); err != nil {
 		return err
 	}
 	next, err := e.recoverSegments()
