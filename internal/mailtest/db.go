@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"candor/internal/store/kv"
 )
@@ -54,6 +55,7 @@ var dbCases = []struct {
 	{"no conflict beyond a scan's end", testScanEnd},
 	{"lost updates", testLostUpdates},
 	{"endless conflict", testEndlessConflict},
+	{"long among short", testLongAmongShort},
 	{"scan", testScan},
 	{"scan against a model", testScanModel},
 	{"delete range", testDeleteRange},
@@ -335,7 +337,7 @@ func testScanEnd(d *dbTest) {
 }
 
 func testLostUpdates(d *dbTest) {
-	const writers, each = 8, 40
+	const writers, each = 32, 10
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
@@ -374,6 +376,30 @@ func testEndlessConflict(d *dbTest) {
 		d.Errorf("Update returned %v after %d runs, want ErrConflict", err, n)
 	}
 	d.wantValue("x", "-")
+}
+
+// testLongAmongShort: a transaction that takes long comes through although others always change
+// what it read.
+func testLongAmongShort(d *dbTest) {
+	d.set("n=0")
+	ctx, cancel := context.WithCancel(d.Context())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := d.Update(ctx, increment); err != nil && ctx.Err() == nil {
+					d.Error(err)
+				}
+			}
+		})
+	}
+	d.update(func(tx kv.Tx) error {
+		err := increment(tx)
+		time.Sleep(5 * time.Millisecond) // the time it takes is what is tested
+		return err
+	})
+	cancel()
+	wg.Wait()
 }
 
 // keys renders a scan.

@@ -239,11 +239,13 @@ func (a *appender) sync() {
 	s.durable = s.end
 }
 
+var zeros [zeroAhead]byte
+
 // extend makes the file longer than it needs to be: a sync that changes no metadata takes half the time.
 func (a *appender) extend() {
 	s := a.current
 	to := min(s.end+zeroAhead, max(a.limit, s.end))
-	if _, err := s.file.WriteAt(make([]byte, to-s.end), s.end); err != nil {
+	if _, err := s.file.WriteAt(zeros[:to-s.end], s.end); err != nil {
 		a.abandon(fmt.Errorf("extending %s: %w", segmentName(s.number), err))
 		return
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	maxTries     = 40
+	triesInTurn  = 12
 	firstBackoff = 50 * time.Microsecond
-	maxBackoff   = 20 * time.Millisecond
+	maxBackoff   = 5 * time.Millisecond
 
 	// maxHistory bounds the keys that are remembered for transactions that run long; a transaction
 	// that began before the oldest commit remembered is run again.
@@ -69,16 +69,34 @@ func (c *commit) wait(ctx context.Context) error {
 	}
 }
 
-// Update implements DB.
+// Update implements DB. Once the transaction has its place in the order, ctx no longer counts.
 func (e *Engine) Update(ctx context.Context, f func(Tx) error) error {
 	if err := e.enter(ctx); err != nil {
 		return err
 	}
 	defer e.leave()
+	if err := e.repeat(ctx, triesBeforeTurn, f, e.turn.yield); err != errAgain {
+		return err
+	}
+	giveBack, err := e.turn.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	if err := e.repeat(ctx, triesInTurn, f, goFirst); err != errAgain {
+		return err
+	}
+	return ErrConflict
+}
+
+// goFirst stands for turn.yield for the transaction that has the turn.
+func goFirst(context.Context) error { return nil }
+
+// repeat runs f until it was not in conflict. It returns errAgain when it was every time.
+func (e *Engine) repeat(ctx context.Context, times int, f func(Tx) error, yield func(context.Context) error) error {
 	backoff := firstBackoff
-	for range maxTries {
-		err := e.try(ctx, f)
-		if err != errAgain {
+	for range times {
+		if err := e.try(ctx, f, yield); err != errAgain {
 			return err
 		}
 		e.stats.conflicts.Add(1)
@@ -87,7 +105,7 @@ func (e *Engine) Update(ctx context.Context, f func(Tx) error) error {
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
-	return ErrConflict
+	return errAgain
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -102,8 +120,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // try runs f once and commits. It returns errAgain when another transaction got in the way.
-func (e *Engine) try(ctx context.Context, f func(Tx) error) error {
-	c, err := e.run(ctx, f)
+func (e *Engine) try(ctx context.Context, f func(Tx) error, yield func(context.Context) error) error {
+	c, err := e.run(ctx, f, yield)
 	if err != nil || c == nil {
 		return err
 	}
@@ -112,7 +130,7 @@ func (e *Engine) try(ctx context.Context, f func(Tx) error) error {
 }
 
 // run runs f and gives its writes their place. It returns no commit when there was nothing to write.
-func (e *Engine) run(ctx context.Context, f func(Tx) error) (*commit, error) {
+func (e *Engine) run(ctx context.Context, f func(Tx) error, yield func(context.Context) error) (*commit, error) {
 	begin, leave := e.active.enter(&e.applied)
 	defer leave()
 	t := &tx{snapshot: snapshot{e.db.NewSnapshot()}, begin: begin}
@@ -120,6 +138,9 @@ func (e *Engine) run(ctx context.Context, f func(Tx) error) (*commit, error) {
 	shown := e.last.Load()
 	if err := f(t); err != nil || t.writes.empty() {
 		return nil, shown.after(ctx, err)
+	}
+	if err := yield(ctx); err != nil {
+		return nil, err
 	}
 	return e.commit(ctx, t)
 }

@@ -22,14 +22,17 @@ type disk struct {
 	vfs.FS
 	log      *slog.Logger
 	patience time.Duration // how long to wait for room in a full disk
+	full     func()        // called when a table meets a full disk
 	closing  chan struct{} // closed by Close, which then awaits Pebble's background work
+
+	broken chan struct{} // closed when the store has failed
 
 	mu    sync.Mutex
 	cause error
 }
 
 func newDisk(fs vfs.FS, log *slog.Logger) *disk {
-	return &disk{FS: fs, log: log, patience: 10 * time.Second, closing: make(chan struct{})}
+	return &disk{FS: fs, log: log, patience: 10 * time.Second, closing: make(chan struct{}), broken: make(chan struct{})}
 }
 
 // fail marks the store as failed. The first cause counts.
@@ -40,6 +43,7 @@ func (d *disk) fail(cause error) {
 		return
 	}
 	d.cause = cause
+	close(d.broken)
 	d.log.Error("the store has failed and refuses writes until candor is started again", "err", cause)
 }
 
@@ -63,11 +67,17 @@ func (d *disk) change(name string, f func() error) error {
 	if d.failed() != nil {
 		return d.skip(name)
 	}
-	err := d.persist(f)
+	err := f()
+	if err != nil && vital(name) {
+		err = d.persist(err, f)
+	}
 	if err == nil {
 		return nil
 	}
 	if !vital(name) {
+		if errors.Is(err, syscall.ENOSPC) {
+			d.full()
+		}
 		d.pause()
 		return err
 	}
@@ -77,17 +87,12 @@ func (d *disk) change(name string, f func() error) error {
 
 // persist repeats f as long as the disk is full: transactions are refused well before that, so
 // somebody else has filled it.
-func (d *disk) persist(f func() error) error {
+func (d *disk) persist(err error, f func() error) error {
 	deadline := time.Now().Add(d.patience)
-	for {
-		err := f()
-		if !errors.Is(err, syscall.ENOSPC) || time.Now().After(deadline) {
-			return err
-		}
-		if !d.pause() {
-			return err
-		}
+	for errors.Is(err, syscall.ENOSPC) && time.Now().Before(deadline) && d.pause() {
+		err = f()
 	}
+	return err
 }
 
 // skip stands for a change after the failure. A table cannot be passed over, since Pebble would

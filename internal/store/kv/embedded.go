@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,6 +35,7 @@ type Engine struct {
 	disk *disk
 	db   *pebble.DB
 
+	turn     turn
 	active   active
 	applied  atomic.Uint64          // number of the last commit that snapshots show
 	last     atomic.Pointer[commit] // the last commit that a snapshot may show
@@ -69,7 +71,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), disk: newDisk(s.fs, o.Log)}
+	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log)}
 	e.buffers.left.Store(bufferTotal)
 	if err := e.openKeys(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
@@ -88,13 +90,14 @@ func (e *Engine) openKeys(dir string) error {
 	if err := e.takeLock(keyDir); err != nil {
 		return err
 	}
+	e.space = &space{fs: e.fs, dir: dir}
+	e.space.look()
+	e.disk.full = e.space.refuse
 	db, err := pebble.Open(keyDir, e.pebbleOptions())
 	if err != nil {
 		return readError(err)
 	}
 	e.db = db
-	e.space = &space{fs: e.fs, dir: dir}
-	e.space.look()
 	return e.openFormat()
 }
 
@@ -186,12 +189,22 @@ func (e *Engine) Close() error {
 	return errors.Join(e.flush(), e.closeKeys())
 }
 
-// flush saves the next Open the reading of the log.
+// flush saves the next Open the reading of the log. On a full disk it would never end.
 func (e *Engine) flush() error {
 	if e.failed() != nil {
 		return nil // the log is read again at the next Open
 	}
-	return e.db.Flush()
+	flushed, err := e.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-flushed:
+	case <-e.disk.broken:
+	case <-time.After(e.disk.patience):
+		e.log.Warn("closing the store without writing its tables, which takes too long: the next start reads the log")
+	}
+	return nil
 }
 
 // closeKeys closes what openKeys opened. After a failure Pebble's own complaints mean nothing.

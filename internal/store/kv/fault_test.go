@@ -337,7 +337,7 @@ func TestFaults(t *testing.T) {
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s %s %v", c.op, c.suffix, c.fault), func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= 30; n += 1 + n/4 {
+			for n := 1; n <= 30; n += 1 + n/3 {
 				testFault(t, failNth(n, c.op, c.suffix, c.fault, false), c.recovers)
 			}
 		})
@@ -458,4 +458,30 @@ func TestFull(t *testing.T) {
 		}
 		check(t, e, l.copy())
 	}
+}
+
+// TestNoRoomForTables: Pebble cannot write its tables. Transactions are refused, and Close returns.
+func TestNoRoomForTables(t *testing.T) {
+	mem := vfs.NewMem()
+	fs := &faultFS{FS: mem, fault: noFault, free: -1}
+	e := openOn(t, fs)
+	e.disk.patience = 10 * time.Millisecond
+	l := newLedger()
+	if err := l.store(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	fs.fault = failNth(1, "create", ".sst", syscall.ENOSPC, true)
+	if _, err := e.db.AsyncFlush(); err != nil {
+		t.Fatal(err)
+	}
+	for e.space.full.Load() == 0 {
+		sleepABit(t)
+	}
+	if err := l.store(t.Context(), e); !errors.Is(err, ErrFull) {
+		t.Errorf("storing: %v, want ErrFull", err)
+	}
+	mustClose(t, e)
+	again := openOn(t, mem)
+	check(t, again, l.copy())
+	mustClose(t, again)
 }

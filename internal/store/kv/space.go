@@ -16,6 +16,7 @@ const (
 	keysReserve  = 32 << 20
 
 	spaceInterval = 100 * time.Millisecond
+	refusal       = time.Second
 )
 
 // space knows how much room the disk has.
@@ -24,6 +25,7 @@ type space struct {
 	dir  string
 	free atomic.Uint64
 	next atomic.Int64 // when to look again, in Unix nanoseconds
+	full atomic.Int64 // until when to refuse whatever the disk says, in Unix nanoseconds
 }
 
 // check returns ErrFull when less than reserve is free.
@@ -32,11 +34,14 @@ func (s *space) check(reserve uint64) error {
 	if next := s.next.Load(); now >= next && s.next.CompareAndSwap(next, now+int64(spaceInterval)) {
 		s.look()
 	}
-	if s.free.Load() < reserve {
+	if s.free.Load() < reserve || now < s.full.Load() {
 		return errFull()
 	}
 	return nil
 }
+
+// refuse is called when a write met a full disk, so that not more is begun that cannot be ended.
+func (s *space) refuse() { s.full.Store(time.Now().Add(refusal).UnixNano()) }
 
 // look measures. A file system that cannot tell is taken to have room: a write will find out.
 func (s *space) look() {
