@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"candor/internal/mail"
@@ -146,8 +147,8 @@ func (q *Queue) record(e *entry, vs []verdict) {
 		}
 		return nil
 	})
-	if last {
-		vs[0].r.final = true
+	for i := range vs {
+		vs[i].r.final = last
 	}
 }
 
@@ -193,16 +194,27 @@ func (e *entry) has(to mail.Recipient) bool {
 
 // leavesNone reports whether nothing is left of the item once the fates are recorded.
 func (q *Queue) leavesNone(e *entry, vs []verdict) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	left := len(e.recipients)
+	var done []*recipient
 	for i := range vs {
 		switch vs[i].fate {
 		case settled, delivered, replaced:
-			left--
+			done = append(done, vs[i].r)
 		}
 	}
-	return left == 0
+	return q.leaves(e, done) == 0
+}
+
+// leaves counts the recipients of an item without those that are done.
+func (q *Queue) leaves(e *entry, done []*recipient) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := 0
+	for _, r := range e.recipients {
+		if !slices.Contains(done, r) {
+			left++
+		}
+	}
+	return left
 }
 
 // persist runs a transaction on an item until it is durable or the queue is closed. An item that an
@@ -241,8 +253,9 @@ func (q *Queue) absorb(e *entry, vs []verdict) (ended bool) {
 		fresh = append(fresh, v.expanded...)
 	}
 	e.forget()
-	ended = e.active == 0 && !e.reporting
-	e.reporting = ended
+	if ended = e.active == 0 && !e.reporting; ended {
+		e.reporting = true
+	}
 	q.mu.Unlock()
 	for i := range vs {
 		if vs[i].fate == deferred {
@@ -303,48 +316,43 @@ func (q *Queue) tally(v *verdict) {
 }
 
 // endRound reports what failed for good and what is late, until nothing more came meanwhile, and
-// then lets the item go from memory.
+// then lets the item go from memory. Only one goroutine is in it for an item.
 func (q *Queue) endRound(e *entry) {
 	for {
-		dead, late := q.toReport(e)
-		if len(dead)+len(late) == 0 {
-			break
+		dead, late, orphan := q.toReport(e)
+		switch {
+		case len(dead)+len(late) > 0:
+			q.report(e, dead, late)
+		case orphan:
+			q.persist("removing a finished item failed", e, func(tx kv.Tx) error { e.deleteItem(tx); return nil })
+			return
+		default:
+			return
 		}
-		q.report(e, dead, late)
-	}
-	if q.orphaned(e) {
-		q.persist("removing a finished item failed", e, func(tx kv.Tx) error { e.deleteItem(tx); return nil })
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e.reporting = false
-	if e.active == 0 && q.items[e.m.ID] == e {
-		delete(q.items, e.m.ID)
 	}
 }
 
-// toReport returns the recipients that failed and those that are late.
-func (q *Queue) toReport(e *entry) (dead, late []*recipient) {
+// toReport returns the recipients that failed and those that are late. Without any, the round is
+// over. orphan: all recipients are gone, but not yet the item, since the last ones went at the same
+// time and each transaction left the item to the other.
+func (q *Queue) toReport(e *entry) (dead, late []*recipient, orphan bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ctx.Err() != nil {
-		return nil, nil
-	}
 	for _, r := range e.recipients {
 		switch {
+		case q.ctx.Err() != nil: // they fail again after the next start
 		case r.phase == failed:
 			dead = append(dead, r)
 		case r.phase == waiting && r.delayed:
 			late = append(late, r)
 		}
 	}
-	return dead, late
-}
-
-// orphaned reports whether all recipients of an item are gone, but not yet the item: the last ones
-// went at the same time, and each transaction left the item to the other.
-func (q *Queue) orphaned(e *entry) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(e.recipients) == 0 && !e.removed
+	if len(dead)+len(late) > 0 {
+		return dead, late, false
+	}
+	e.reporting = false
+	if e.active == 0 && q.items[e.m.ID] == e {
+		delete(q.items, e.m.ID)
+	}
+	return nil, nil, len(e.recipients) == 0 && !e.removed
 }

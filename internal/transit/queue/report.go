@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/message"
 	"candor/internal/store/kv"
 )
 
@@ -60,21 +63,14 @@ func (q *Queue) tryReport(e *entry, dead, late []*recipient) error {
 		}
 		reports = nil // an operator removed the item, and nobody waits for a report
 	}
+	q.counts.reports.Add(int64(len(reports)))
+	q.counts.recipients.Add(int64(len(reports)))
 	q.reported(e, dead, late, last)
 	for i, r := range reports {
-		q.counts.reports.Add(1)
-		q.counts.recipients.Add(1)
 		q.logReport(e, r)
 		q.launch(r, held[i])
 	}
 	return nil
-}
-
-// leaves counts the recipients that are left without dead.
-func (q *Queue) leaves(e *entry, dead []*recipient) int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(e.recipients) - len(dead)
 }
 
 // writeReported removes the dead and marks the late as warned of. The latter may be under way again.
@@ -132,9 +128,9 @@ func (q *Queue) compose(ctx context.Context, e *entry, dead, late []*recipient) 
 	}
 	var reports []*entry
 	for _, part := range []struct {
-		action string
+		action message.Action
 		rs     []*recipient
-	}{{"failed", dead}, {"delayed", late}} {
+	}{{message.Failed, dead}, {message.Delayed, late}} {
 		if len(part.rs) == 0 {
 			continue
 		}
@@ -147,13 +143,20 @@ func (q *Queue) compose(ctx context.Context, e *entry, dead, late []*recipient) 
 	return reports, nil
 }
 
-func (q *Queue) composeOne(ctx context.Context, e *entry, action string, rs []*recipient) (*entry, error) {
+func (q *Queue) composeOne(ctx context.Context, e *entry, action message.Action, rs []*recipient) (*entry, error) {
 	w, err := q.db.CreateBlob(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Discard()
-	size, err := q.writeReport(ctx, w, e, action, rs)
+	report := message.Report{
+		By: q.o.Hostname, To: e.m.Envelope.ReversePath.Address, QueueID: string(e.m.ID), Arrival: e.created, Date: q.o.Now(),
+		Header: q.header(ctx, e.m),
+	}
+	for _, r := range rs {
+		report.Recipients = append(report.Recipients, q.recipientReport(e, r, action))
+	}
+	size, err := w.Write(report.Append(nil))
 	if err != nil {
 		return nil, err
 	}
@@ -161,16 +164,59 @@ func (q *Queue) composeOne(ctx context.Context, e *entry, action string, rs []*r
 	if err != nil {
 		return nil, err
 	}
-	now := q.o.Now()
 	return q.newEntry(&Message{
 		ID: q.NewID(),
 		Envelope: mail.Envelope{
 			// deliver sends it on where the sender is not ours.
 			Recipients: []mail.Recipient{{Address: e.m.Envelope.ReversePath.Address, Route: mail.Local}},
-			Received:   now,
-			SMTPUTF8:   e.m.Envelope.SMTPUTF8,
+			Received:   report.Date,
+			SMTPUTF8:   report.SMTPUTF8(),
 		},
-		Blob: blob, BlobSize: size,
+		Blob: blob, BlobSize: int64(size),
 		Inbound: mail.Transport{State: mail.LocalState, Floor: mail.LocalState, Mode: mail.NoTLS},
-	}, now)
+	}, report.Date)
+}
+
+// maxHeader is how much of a message is searched for the end of its header.
+const maxHeader = 256 << 10
+
+// header reads the header of a message. A report goes out without it rather than not at all.
+func (q *Queue) header(ctx context.Context, m *Message) message.Header {
+	blob, err := q.db.OpenBlob(ctx, m.Blob)
+	if err != nil {
+		q.o.Log.Error("reading a header for a delivery report failed", "id", string(m.ID), "err", err)
+		return nil
+	}
+	defer blob.Close()
+	h, _, err := message.ReadHeader(io.NewSectionReader(blob, 0, blob.Size()), maxHeader)
+	if err != nil {
+		q.o.Log.Error("reading a header for a delivery report failed", "id", string(m.ID), "err", err)
+		return nil
+	}
+	return h
+}
+
+// recipientReport tells what became of a recipient.
+func (q *Queue) recipientReport(e *entry, r *recipient, action message.Action) message.RecipientReport {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := mail.AsError(r.last.Err)
+	host, _, _ := strings.Cut(r.last.RemoteMTA, "[")
+	p := message.RecipientReport{
+		Address: r.to.Address, Action: action, Status: err.Status, RemoteMTA: host,
+		Reply: r.last.Reply, Transport: r.last.Transport, Text: err.Text, LastAttempt: r.last.At,
+	}
+	if !transportIsReason(err.Status, r.last.Transport.Fail) {
+		p.Transport.Fail = ""
+	}
+	if action == message.Delayed {
+		p.NextAttempt, p.RetryUntil = r.due, e.created.Add(q.o.Expire)
+	}
+	return p
+}
+
+// transportIsReason tells a failed check from one that was merely noted on the way to another
+// failure: the status of the former is about security or about routing by the DNS (RFC 3463).
+func transportIsReason(s mail.Status, fail string) bool {
+	return s.Subject == 7 || (s.Subject == 4 && s.Detail == 3) || strings.HasPrefix(fail, "dns-")
 }
