@@ -92,7 +92,8 @@ func appendAddress(b []byte, a mail.Address) []byte {
 }
 
 func appendTransport(b []byte, t *mail.Transport) []byte {
-	b = append(b, byte(t.State), byte(t.Floor))
+	b = binary.AppendUvarint(b, uint64(t.State))
+	b = binary.AppendUvarint(b, uint64(t.Floor))
 	b = appendFlag(b, t.Resumed)
 	b = appendText(b, t.Mode)
 	for _, s := range []string{
@@ -165,7 +166,7 @@ func decodeItem(id ID, value []byte) (*Message, time.Time, error) {
 func encodeRecipient(r *recipient) []byte {
 	b := make([]byte, 0, 64)
 	b = appendAddress(b, r.to.Address)
-	b = append(b, byte(r.to.Route))
+	b = binary.AppendUvarint(b, uint64(r.to.Route))
 	b = appendTime(b, r.due)
 	b = binary.AppendUvarint(b, uint64(r.attempts))
 	b = binary.AppendUvarint(b, uint64(r.depth))
@@ -199,7 +200,7 @@ func appendResult(b []byte, r *Result) []byte {
 	if e == nil {
 		e = &mail.Error{}
 	}
-	b = append(b, byte(e.Kind))
+	b = binary.AppendUvarint(b, uint64(e.Kind))
 	b = binary.AppendUvarint(b, uint64(e.Status.Class))
 	b = binary.AppendUvarint(b, uint64(e.Status.Subject))
 	b = binary.AppendUvarint(b, uint64(e.Status.Detail))

@@ -19,7 +19,7 @@ var idText = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(
 //
 // Errors: NotFound, since no item can have such an ID.
 func ParseID(s string) (ID, error) {
-	if b, err := idText.DecodeString(s); err != nil || len(b) != 10 {
+	if _, err := idText.DecodeString(s); err != nil || len(s) != idSize {
 		return "", mail.Errorf(mail.NotFound, "%.40q is not in the queue", s)
 	}
 	return ID(s), nil

@@ -309,9 +309,8 @@ func TestNextHostOnTemporaryFailure(t *testing.T) {
 
 func TestTooManyRecipients(t *testing.T) {
 	t.Parallel()
-	s := &server{replies: map[string]string{}}
+	s := &server{replies: map[string]string{"RCPT TO:<cid@example.net>": "452 4.5.3 too many recipients"}}
 	b := newBench(t, oneMX, s.start(t, "127.0.0.1", 0))
-	s.replies["RCPT TO:<cid@example.net>"] = "452 4.5.3 too many recipients"
 	res := b.send("bob@example.net", "cid@example.net")
 	if status(res[0]) != "ok" || status(res[1]) != "4.5.3" {
 		t.Errorf("%s, %s", status(res[0]), status(res[1]))
