@@ -56,7 +56,7 @@ func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID,
 		text = append(f.s.scratch, ' ')
 	}
 	f.s.conn.WriteString(")\r\n")
-	return nil
+	return f.s.broken
 }
 
 // locate finds the pieces of a message that f.Bodies ask for.

@@ -202,7 +202,7 @@ func (f *fetching) tell(ctx context.Context, e mailbox.Entry, r *mailbox.Record)
 		return f.tellBodies(ctx, b, e.UID, r)
 	}
 	f.s.send(append(b, ")\r\n"...))
-	return nil
+	return f.s.broken
 }
 
 // appendItems appends "* 1 FETCH (" and all items that have no section.

@@ -52,10 +52,22 @@ func (s *session) watch(ctx context.Context, input <-chan error) (arrived bool, 
 		select {
 		case <-changed:
 		case err := <-input:
+			if err != nil && s.isClosing() {
+				err = errShutdown
+			}
 			return true, lost(err)
 		case <-s.closing:
 			return false, lost(errShutdown)
 		}
+	}
+}
+
+func (s *session) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
 	}
 }
 

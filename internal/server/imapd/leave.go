@@ -40,14 +40,16 @@ func understood(err error) bool {
 // errMailboxGone ends a session whose selected mailbox another one has deleted (RFC 2180, section 3).
 var errMailboxGone = errors.New("selected mailbox was deleted")
 
-// errShutdown ends a session in IDLE.
+// errShutdown ends a session that waits when the server shuts down.
 var errShutdown = errors.New("server is shutting down")
 
 // end says goodbye as the error that ended the session asks for.
 func (s *session) end(err error) {
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, errShutdown):
+	case errors.Is(err, errShutdown):
 		s.bye("Server is shutting down")
+	case errors.Is(err, listen.ErrTimeout) && s.account == nil:
+		s.bye("Login took too long")
 	case errors.Is(err, listen.ErrTimeout):
 		s.bye("Idle for too long")
 	case errors.Is(err, listen.ErrEarlyData):

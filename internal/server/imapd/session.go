@@ -43,6 +43,7 @@ type session struct {
 	tries   int    // logins refused
 	ended   bool   // nothing more is to be said
 	goodbye string // why the session ended, for the log
+	broken  error  // of writing to the client; what only writes may end
 	scratch []byte // for rendering; empty, and given up while waiting
 
 	closing <-chan struct{} // closed when the server shuts down
@@ -77,9 +78,12 @@ func (s *session) style() imap.Style {
 	return imap.Rev1
 }
 
-// send writes b, which was appended to scratch, and takes its memory back.
+// send writes b, which was appended to scratch, and takes its memory back. A failure is kept in
+// broken, and shows at the next Flush.
 func (s *session) send(b []byte) {
-	s.conn.Write(b) // a failure shows at the next Flush
+	if _, err := s.conn.Write(b); err != nil {
+		s.broken = lost(err)
+	}
 	s.scratch = b[:0]
 }
 
@@ -114,7 +118,7 @@ func (s *session) serve(ctx context.Context) {
 // has sent it already.
 func (s *session) wait(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return errShutdown
 	}
 	if s.conn.Buffered() > 0 {
 		return nil
@@ -124,7 +128,11 @@ func (s *session) wait(ctx context.Context) error {
 	}
 	s.scratch = nil
 	s.reader.Release()
-	return s.conn.WaitInput(ctx, s.server.limits.Idle)
+	err := s.conn.WaitInput(ctx, s.server.limits.Idle)
+	if err != nil && ctx.Err() != nil {
+		return errShutdown
+	}
+	return err
 }
 
 func (s *session) limits() imap.Limits {
