@@ -18,6 +18,9 @@ func appendMailboxes(dst []Mailbox, value string) []Mailbox {
 	c := cursor{value}
 	var few [8]word
 	inGroup := false
+	// done says that the entry has an address already. More words before the next comma mean
+	// nothing, but a second address must not hide there: it becomes an entry.
+	done := false
 	for {
 		w := c.words(few[:0])
 		stop := byte(0)
@@ -28,27 +31,37 @@ func appendMailboxes(dst []Mailbox, value string) []Mailbox {
 		switch stop {
 		case '<':
 			dst = append(dst, c.angle(w))
+			done = true
+			continue
 		case '@':
 			dst = append(dst, c.bare(w))
+			done = true
+			continue
+		case '>':
+			if !done && !w.empty() {
+				dst = append(dst, w.nameless())
+				done = true
+			}
+			continue
 		case ':':
-			if !inGroup {
+			if !inGroup && !done {
 				inGroup = true
 				dst = append(dst, Mailbox{Local: orMissing(w.phrase(), missingLocal)})
 			}
-		default:
-			if !w.empty() {
+		case ',', ';', 0:
+			if done {
+				first(&dst[len(dst)-1].Name, strings.TrimSpace(w.comment))
+			} else if !w.empty() {
 				dst = append(dst, w.nameless())
 			}
-			if stop == ';' && inGroup {
-				inGroup = false
-				dst = append(dst, Mailbox{})
-			}
-			if stop == 0 {
-				if inGroup {
-					dst = append(dst, Mailbox{})
-				}
-				return dst
-			}
+		}
+		done = false
+		if inGroup && (stop == ';' || stop == 0) {
+			inGroup = false
+			dst = append(dst, Mailbox{})
+		}
+		if stop == 0 {
+			return dst
 		}
 	}
 }
@@ -84,9 +97,9 @@ func (c *cursor) words(list []word) words {
 			text, c.rest = cutQuoted(c.rest)
 			list = append(list, word{text, space})
 			space = false
-		case '<', '@', ':', ',', ';':
+		case '<', '>', '@', ':', ',', ';':
 			return words{list, comment}
-		case '>', ')', '[', ']', '\\':
+		case ')', '[', ']', '\\':
 			// No address has these here: they are skipped, and part words.
 			space = true
 			c.rest = c.rest[1:]
@@ -167,10 +180,8 @@ func (c *cursor) bare(w words) Mailbox {
 	host := c.domain(&w.comment)
 	name := words{w.list[:start], w.comment}
 	m := Mailbox{name.name(), orMissing(local(w.list[start:]), missingLocal), orMissing(host, missingHost)}
-	c.skipTo(",;<")
-	if strings.HasPrefix(c.rest, "<") {
+	if c.take('<') {
 		// "a@example.org <a@example.org>": an address where a name belongs, unquoted.
-		c.rest = c.rest[1:]
 		inner := c.angle(words{})
 		inner.Name = strings.TrimSpace(m.Local + "@" + m.Host)
 		return inner
@@ -183,7 +194,7 @@ func joinsDot(a, b word) bool {
 	return strings.HasSuffix(a.text, ".") || strings.HasPrefix(b.text, ".")
 }
 
-// angle reads what comes after "<" of an angle-addr, and skips to the end of the entry.
+// angle reads what comes after "<" of an angle-addr.
 func (c *cursor) angle(w words) Mailbox {
 	var few [4]word
 	in := c.words(few[:0])
@@ -195,17 +206,15 @@ func (c *cursor) angle(w words) Mailbox {
 		}
 		in = c.words(few[:0])
 	}
+	for c.take(':') { // "<mailto:ann@example.org>"
+		in = c.words(few[:0])
+	}
 	host := ""
 	if c.take('@') {
 		host = c.domain(&in.comment)
 	}
-	m := Mailbox{Local: orMissing(local(in.list), missingLocal), Host: orMissing(host, missingHost)}
-	c.skipTo(">,;")
-	if c.take('>') {
-		c.skipAfterAngle(&w.comment)
-	}
-	m.Name = w.name()
-	return m
+	c.take('>')
+	return Mailbox{w.name(), orMissing(local(in.list), missingLocal), orMissing(host, missingHost)}
 }
 
 // maxRoute bounds the search for the end of a route, so that a list of routes that do not end takes
@@ -221,20 +230,6 @@ func (c *cursor) skipRoute() bool {
 	}
 	c.rest = c.rest[colon+1:]
 	return true
-}
-
-// skipAfterAngle skips what comes between ">" and the next entry, and notes a comment.
-func (c *cursor) skipAfterAngle(comment *string) {
-	for c.rest != "" && c.rest[0] != ',' && c.rest[0] != ';' {
-		switch c.rest[0] {
-		case '(':
-			*comment, c.rest = cutComment(c.rest)
-		case '"':
-			_, c.rest = cutQuoted(c.rest)
-		default:
-			c.rest = c.rest[1:]
-		}
-	}
 }
 
 // domain reads a domain or an address literal, without the white space and comments within it.

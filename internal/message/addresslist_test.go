@@ -61,7 +61,17 @@ func TestParseAddressList(t *testing.T) {
 		{"user@domain>, b@c", []Mailbox{{"", "user", "domain"}, {"", "b", "c"}}},
 		{`"never closed <a@b>, c@d`, []Mailbox{{"", "never closed <a@b>, c@d", "MISSING_DOMAIN"}}},
 		{"(never closed a@b", nil},
-		{"a@b c@d", []Mailbox{{"", "a", "b"}}},
+		{"<user> words, <b@c>", []Mailbox{{"", "user", "MISSING_DOMAIN"}, {"", "b", "c"}}},
+		{"<mailto:a@b>", []Mailbox{{"", "a", "b"}}},
+		{"user>, <b@c>", []Mailbox{{"", "user", "MISSING_DOMAIN"}, {"", "b", "c"}}},
+		{"<a@b> words", []Mailbox{{"", "a", "b"}}},
+
+		// A second address does not hide behind the first.
+		{"a@b c@d", []Mailbox{{"", "a", "b"}, {"", "c", "d"}}},
+		{"<a@b> (x) c@d", []Mailbox{{"", "a", "b"}, {"x", "c", "d"}}},
+		{"<a@b> C <c@d>", []Mailbox{{"", "a", "b"}, {"C", "c", "d"}}},
+		{"<a@b c@d>", []Mailbox{{"", "a", "b"}, {"", "c", "d"}}},
+		{"a@b@c", []Mailbox{{"", "a", "b"}, {"", "MISSING_MAILBOX", "c"}}},
 		{":a@b;", []Mailbox{{"", "MISSING_MAILBOX", ""}, {"", "a", "b"}, {}}},
 		{"; a@b", []Mailbox{{"", "a", "b"}}},
 	} {

@@ -13,12 +13,13 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// charset finds an encoding by its MIME name. What is not known is read as windows-1252, in which
-// at least the ASCII of most charsets can be found; nil means UTF-8.
+// charset finds an encoding by its MIME name; nil means UTF-8. Text that calls itself ASCII and is not
+// is UTF-8 more often than anything else. What is not known is read as windows-1252, in which at
+// least the ASCII of most charsets can be found.
 func charset(name string) encoding.Encoding {
 	name = strings.ToLower(strings.TrimSpace(name))
 	switch name {
-	case "utf-8", "utf8", "unicode-1-1-utf-8":
+	case "", "utf-8", "utf8", "unicode-1-1-utf-8", "us-ascii", "ascii":
 		return nil
 	case "utf-16": // RFC 2781, section 4.3; the Web's index takes it for little-endian
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
@@ -53,7 +54,7 @@ func TextReader(p *Part, r io.Reader) (io.Reader, error) {
 	}
 	name, _ := p.Param("charset")
 	e := charset(name)
-	if e == nil || name == "" {
+	if e == nil {
 		return d, nil
 	}
 	return transform.NewReader(d, e.NewDecoder()), nil

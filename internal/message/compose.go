@@ -24,12 +24,12 @@ type Notice struct {
 // Append appends the message, complete, to dst.
 func (n *Notice) Append(dst []byte) []byte {
 	dst = appendOrigin(dst, n)
-	dst = append(dst, "MIME-Version: 1.0\r\n"...)
+	// RFC 3834, section 5: no program is to answer it.
+	dst = append(dst, "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"...)
 	return appendText(dst, n.Text)
 }
 
-// appendOrigin appends the fields that every message of ours has. RFC 3834, section 5: no program is
-// to answer it.
+// appendOrigin appends the fields that every message of ours begins with.
 func appendOrigin(dst []byte, n *Notice) []byte {
 	id := n.ID
 	if id == "" {

@@ -108,7 +108,7 @@ func TestDecodeText(t *testing.T) {
 		"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=":        "日本",
 		"=?gb2312?B?1tDOxA==?=":                     "中文",
 		"=?x-unknown?Q?abc=80?=":                    "abc€",
-		"=?us-ascii?Q?caf=E9?=":                     "café",
+		"=?us-ascii?Q?caf=C3=A9?=":                  "café",
 	} {
 		if got := DecodeText(in); got != want {
 			t.Errorf("DecodeText(%q) = %q, want %q", in, got, want)
@@ -133,6 +133,7 @@ func TestTextReader(t *testing.T) {
 	for _, c := range []struct{ charset, encoding, in, want string }{
 		{"utf-8", "8BIT", "café", "café"},
 		{"", "7BIT", "plain", "plain"},
+		{"us-ascii", "8BIT", "café", "café"},
 		{"ISO-8859-1", "QUOTED-PRINTABLE", "caf=E9", "café"},
 		{"utf-16", "BASE64", "/v8A6Q==", "é"},
 		{"iso-2022-jp", "7BIT", "\x1b$BF|K\\\x1b(B", "日本"},

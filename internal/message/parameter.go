@@ -128,10 +128,10 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// isToken tells the characters of a token (RFC 2045, section 5.1); octets above 127 pass.
+// isToken tells the characters of a token (RFC 2045, section 5.1).
 var isToken = func() (t [256]bool) {
-	for c := '!'; c < 256; c++ {
-		t[c] = c != 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?=`, c)
+	for c := '!'; c <= '~'; c++ {
+		t[c] = !strings.ContainsRune(`()<>@,;:\"/[]?=`, c)
 	}
 	return t
 }()

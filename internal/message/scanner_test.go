@@ -130,6 +130,10 @@ MULTIPART/MIXED 7BIT boundary="a" header "Content-Type: multipart/mixed; boundar
 MULTIPART/MIXED 7BIT boundary*0="a" boundary*1="b" header "Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n" size 21 lines 0
   TEXT/PLAIN 7BIT charset="us-ascii" header "\r\n" body "one" lines 0
 `},
+		{"folded boundary, encoding that is none", "Content-Type: multipart/mixed;\n boundary=\"a\n b\"\n\n--a b\nContent-Transfer-Encoding: ?none\n\none\n--a b--", `
+MULTIPART/MIXED 7BIT boundary="a b" header "Content-Type: multipart/mixed;\r\n boundary=\"a\r\n b\"\r\n\r\n" size 55 lines 0
+  TEXT/PLAIN 7BIT charset="us-ascii" header "Content-Transfer-Encoding: ?none\r\n\r\n" body "one" lines 0
+`},
 		{"delimiter at the very end", "Content-Type: multipart/mixed; boundary=a\n\n--a", `
 MULTIPART/MIXED 7BIT boundary="a" header "Content-Type: multipart/mixed; boundary=a\r\n\r\n" size 3 lines 0
   TEXT/PLAIN 7BIT charset="us-ascii" header "" body "" lines 0

@@ -96,7 +96,7 @@ func (p *RecipientReport) reason() string {
 	case p.Transport.Fail != "":
 		return p.demand() + " but the server that answered (" + p.host() + ") " + checkWords(p.Transport.Fail) + "."
 	case p.Text != "":
-		return "Reason: " + withoutControls(p.Text) + "."
+		return "Reason: " + strings.TrimRight(withoutControls(p.Text), ".") + "."
 	}
 	return "The reason is not known."
 }
