@@ -131,11 +131,14 @@ func (f *fetching) markSeen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sel.own = append(sel.own, stored.ModSeq)
+	sel.noteOwn(stored)
+	// Another session may have done it at the same time; the loop tells of that.
+	changed := stored.Changed
 	for i := range f.entries {
-		if e := &f.entries[i]; e.Flags&mailbox.Seen == 0 {
+		if e := &f.entries[i]; len(changed) > 0 && e.UID == changed[0] {
 			e.Flags |= mailbox.Seen
 			e.ModSeq = stored.ModSeq
+			changed = changed[1:]
 		}
 	}
 	return nil

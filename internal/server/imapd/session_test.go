@@ -192,36 +192,52 @@ func TestManySessions(t *testing.T) {
 		v.command("SELECT INBOX")
 		views = append(views, v)
 	}
-	var wg sync.WaitGroup
-	for i, v := range views {
-		r := rand.New(rand.NewPCG(7, uint64(i)))
-		wg.Go(func() {
-			for range steps {
-				v.command(randomCommand(r, len(v.uids)))
-			}
-		})
-	}
-	wg.Wait()
+	atOnce(views, steps, randomCommand)
+	everyone(views, "NOOP")
+	everyone(views, "UID FETCH 1:* (FLAGS)")
+	// From here on a view is right only if every change by others was told.
+	atOnce(views, steps, func(r *rand.Rand, messages int) string {
+		return fmt.Sprintf(`STORE %d %sFLAGS (\Seen)`, r.IntN(min(messages, 3))+1, []string{"+", "-"}[r.IntN(2)])
+	})
+	everyone(views, "NOOP")
 	if t.Failed() {
 		return
 	}
-	for _, v := range views {
-		v.command("NOOP")
-		v.command("UID FETCH 1:* (FLAGS)")
-	}
-	want := views[0]
-	for i, v := range views[1:] {
+	want := &view{t: t, c: dial(t, w, addr), flags: map[int]string{}}
+	want.command("SELECT INBOX")
+	want.command("UID FETCH 1:* (FLAGS)")
+	for i, v := range views {
 		if fmt.Sprint(v.uids) != fmt.Sprint(want.uids) {
-			t.Errorf("session %d sees %v, session 0 %v", i+1, v.uids, want.uids)
+			t.Errorf("session %d sees %v, a new one %v", i, v.uids, want.uids)
 		}
 		for _, uid := range want.uids {
 			if v.flags[uid] != want.flags[uid] {
-				t.Errorf("session %d sees UID %d with %s, session 0 with %s", i+1, uid, v.flags[uid], want.flags[uid])
+				t.Errorf("session %d sees UID %d with %s, a new one with %s", i, uid, v.flags[uid], want.flags[uid])
 			}
 		}
 	}
 	if st := s.Stats(); st.Panics != 0 {
 		t.Errorf("stats are %+v\n%s", st, w.Logged)
+	}
+}
+
+// atOnce lets every session send steps commands, all at the same time.
+func atOnce(views []*view, steps int, next func(r *rand.Rand, messages int) string) {
+	var wg sync.WaitGroup
+	for i, v := range views {
+		r := rand.New(rand.NewPCG(7, uint64(i)))
+		wg.Go(func() {
+			for range steps {
+				v.command(next(r, len(v.uids)))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func everyone(views []*view, command string) {
+	for _, v := range views {
+		v.command(command)
 	}
 }
 

@@ -43,11 +43,18 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 	if len(uids) == 0 {
 		return imap.Response{}, nil
 	}
+	if a.Silent {
+		// What others did before must be told even so (RFC 9051, section 6.4.6), which afterwards
+		// cannot be told apart from this change.
+		if err := s.sync(ctx, false); err != nil {
+			return imap.Response{}, err
+		}
+	}
 	stored, err := s.selected.box.Store(ctx, change)
 	if err != nil {
 		return imap.Response{}, err
 	}
-	s.selected.own = append(s.selected.own, stored.ModSeq)
+	s.selected.noteOwn(stored)
 	if s.selected.makesKeyword(a.Flags) {
 		if err := s.sync(ctx, false); err != nil {
 			return imap.Response{}, err
