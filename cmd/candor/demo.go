@@ -207,7 +207,7 @@ func (c *config) submit(ctx context.Context, from, to person, text string) (stri
 	if err := s.Auth(smtp.PlainAuth("", from.address.String(), from.password, string(c.hostname))); err != nil {
 		return "", err
 	}
-	if err := s.Mail(from.address.String()); err != nil {
+	if err := plainMail(s, from.address); err != nil {
 		return "", err
 	}
 	if err := s.Rcpt(to.address.String()); err != nil {
@@ -225,6 +225,18 @@ func (c *config) submit(ctx context.Context, from, to person, text string) (stri
 	}
 	state := conn.ConnectionState()
 	return fmt.Sprintf("sent by %s to %s over submission at %s (%s, login after TLS) and accepted;", from.address, to.address, conn.RemoteAddr(), tls.VersionName(state.Version)), s.Quit()
+}
+
+// plainMail begins a transaction without the SMTPUTF8 that net/smtp asks for wherever it is offered.
+func plainMail(s *smtp.Client, from mail.Address) error {
+	id, err := s.Text.Cmd("MAIL FROM:<%s>", from)
+	if err != nil {
+		return err
+	}
+	s.Text.StartResponse(id)
+	defer s.Text.EndResponse(id)
+	_, _, err = s.Text.ReadResponse(250)
+	return err
 }
 
 // lineConn is a line-based client connection.

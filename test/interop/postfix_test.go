@@ -159,7 +159,7 @@ func TestPostfixSends(t *testing.T) {
 	}
 	s.waitFor(t, "bob@example.org", "through postfix")
 	got := s.message(t, "bob@example.org", "through postfix")
-	for _, want := range []string{"with ESMTPS id ", "state=encrypted-unauthenticated;", "floor=clear;", "\r\n\r\n.dot\r\n..dots\r\n" + strings.Repeat("x", 900) + "\r\n"} {
+	for _, want := range []string{"with UTF8SMTPS id ", "state=encrypted-unauthenticated;", "floor=clear;", "\r\n\r\n.dot\r\n..dots\r\n" + strings.Repeat("x", 900) + "\r\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
