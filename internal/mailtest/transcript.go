@@ -66,6 +66,34 @@ func RunTranscripts(t *testing.T, glob string, d Door) {
 	}
 }
 
+// Shown demands that every command is sent in some transcript that matches one of the globs.
+func Shown(t *testing.T, commands []string, globs ...string) {
+	t.Helper()
+	var sent strings.Builder
+	for _, glob := range globs {
+		files, err := filepath.Glob(glob)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no transcripts at %s (%v)", glob, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(line, "C: ") || strings.HasPrefix(line, "C> ") {
+					sent.WriteString(strings.ToUpper(line))
+				}
+			}
+		}
+	}
+	for _, c := range commands {
+		if !regexp.MustCompile(`(?m)^C[:>] "?([^ "]+ )?` + regexp.QuoteMeta(c) + `\b`).MatchString(sent.String()) {
+			t.Errorf("no transcript sends %s", c)
+		}
+	}
+}
+
 type section struct {
 	args []string
 	text string
