@@ -1,10 +1,15 @@
 package interop
 
 import (
+	"context"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +107,53 @@ func exitCode(err error) int {
 		return e.ExitCode()
 	}
 	return 0
+}
+
+// TestMetrics: the page is whole on the operator socket, with every listener; the manual names what it shows.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	socket := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.dir, "candor.sock"))
+	}}
+	defer socket.CloseIdleConnections()
+	r, err := (&http.Client{Transport: socket}).Get("http://candor/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	page, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v:\n%s", r.Status, err, page)
+	}
+	if n := strings.Count(string(page), "\ncandor_listener_open{"); n != 7 {
+		t.Errorf("%d listeners in\n%s", n, page)
+	}
+	manual, err := os.ReadFile("../../docs/manual/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, told := names(string(page)), names(string(manual))
+	for name := range shown {
+		if !told[name] {
+			t.Errorf("docs/manual/monitoring.md does not tell of %s", name)
+		}
+	}
+	for name := range told {
+		// Those by kind are absent until there was one.
+		if !shown[name] && name != "candor_directory_refused" {
+			t.Errorf("docs/manual/monitoring.md tells of %s, which is not there", name)
+		}
+	}
+}
+
+// names finds the names of our metrics in text.
+func names(text string) map[string]bool {
+	found := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\bcandor_[a-z0-9_]*[a-z0-9]\b`).FindAllString(text, -1) {
+		found[name] = true
+	}
+	return found
 }
 
 // TestReload: SIGHUP takes up new certificates without dropping a session, and keeps those in use when the new ones

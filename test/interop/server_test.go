@@ -91,8 +91,13 @@ func prepare(t testing.TB, more string) *server {
 		port    int
 		tls     string
 	}{
-		{"smtp", s.smtp, "opportunistic"}, {"submission", s.submission, "required"}, {"submission", s.submissions, "implicit"},
-		{"imap", s.imap, "required"}, {"imap", s.imaps, "implicit"}, {"pop3", s.pop3, "required"}, {"pop3", s.pop3s, "implicit"},
+		{"smtp", s.smtp, "opportunistic"},
+		{"submission", s.submission, "required"},
+		{"submission", s.submissions, "implicit"},
+		{"imap", s.imap, "required"},
+		{"imap", s.imaps, "implicit"},
+		{"pop3", s.pop3, "required"},
+		{"pop3", s.pop3s, "implicit"},
 	} {
 		head += fmt.Sprintf("\n[[listener]]\nservice = %q\naddress = \"127.0.0.1:%d\"\ntls = %q\n", l.service, l.port, l.tls)
 	}

@@ -6,6 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Listener string  `json:"listener"`
 	Service  Service `json:"service"`
+	Address  string  `json:"address"`
 	Mode     Mode    `json:"mode"`
 	Open     int64   `json:"open"`     // connections now
 	Accepted int64   `json:"accepted"` // connections
@@ -32,7 +33,7 @@ func (s *Server) Stats() []Stats {
 		d := &s.doors[i]
 		n := &d.counters
 		all[i] = Stats{
-			Listener: d.Name, Service: d.Service, Mode: d.Mode,
+			Listener: d.Name, Service: d.Service, Address: d.Address, Mode: d.Mode,
 			Open: n.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(), Dropped: n.dropped.Load(),
 			Handshakes: n.handshakes.Load(), Resumed: n.resumed.Load(), HandshakesFailed: n.handshakesFailed.Load(),
 			WrongProtocol: map[string]int64{},

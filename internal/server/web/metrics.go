@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"unicode"
@@ -11,15 +12,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Source is a part whose numbers are shown: Stats returns a struct, or a slice of structs that each
-// have a field "name".
+// Source is a part whose numbers are shown: Stats returns a struct, or a slice of structs that are told
+// apart by their text fields.
 type Source struct {
 	Part  string
 	Stats func() any
 }
 
 // Metrics prints the numbers of all sources for Prometheus, each as candor_PART_FIELD with the names
-// that the fields have in JSON or Go, beside those of the process.
+// that the fields have in JSON or Go, beside those of the process. Text fields become labels; a map of
+// numbers becomes one metric whose label "kind" is the key.
 func Metrics(sources ...Source) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector(sources))
@@ -52,22 +54,37 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 }
 
 func collect(out chan<- prometheus.Metric, part string, row map[string]any) {
-	var labels prometheus.Labels
-	if name, ok := row["name"].(string); ok {
-		labels = prometheus.Labels{"name": name}
+	labels := prometheus.Labels{}
+	for field, value := range row {
+		if text, ok := value.(string); ok {
+			labels[snake(field)] = text
+		}
 	}
 	for field, value := range row {
-		v, ok := value.(float64)
-		if b, isBool := value.(bool); isBool {
-			ok = true
-			if b {
-				v = 1
-			}
-		}
+		name := "candor_" + part + "_" + snake(field)
+		kinds, ok := value.(map[string]any)
 		if !ok {
+			send(out, part, name, labels, value)
 			continue
 		}
-		name := "candor_" + part + "_" + snake(field)
+		for kind, v := range kinds {
+			byKind := maps.Clone(labels)
+			byKind["kind"] = kind
+			send(out, part, name, byKind, v)
+		}
+	}
+}
+
+// send sends a value that is a number or a flag; of others it says nothing.
+func send(out chan<- prometheus.Metric, part, name string, labels prometheus.Labels, value any) {
+	v, ok := value.(float64)
+	if b, isBool := value.(bool); isBool {
+		ok = true
+		if b {
+			v = 1
+		}
+	}
+	if ok {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, "See Stats in the package "+part+".", nil, labels), prometheus.UntypedValue, v)
 	}
 }

@@ -100,7 +100,7 @@ func TestDialNobody(t *testing.T) {
 	}
 }
 
-// TestMetrics: numbers and flags of a struct, and of rows with names.
+// TestMetrics: numbers and flags of a struct, and of rows that their text tells apart.
 func TestMetrics(t *testing.T) {
 	h := web.Metrics(
 		web.Source{Part: "a", Stats: func() any {
@@ -112,14 +112,15 @@ func TestMetrics(t *testing.T) {
 		}},
 		web.Source{Part: "b", Stats: func() any {
 			return []struct {
-				Name string `json:"name"`
-				N    int    `json:"n"`
-			}{{"x", 1}, {"y", 2}}
+				Listener string         `json:"listener"`
+				N        int            `json:"n"`
+				Wrong    map[string]int `json:"wrong"`
+			}{{"x", 1, nil}, {"y", 2, map[string]int{"http": 3}}}
 		}},
 	)
 	r := httptest.NewRecorder()
 	h.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	for _, want := range []string{"candor_a_n 7\n", "candor_a_down 1\n", "candor_a_local_held 9\n", `candor_b_n{name="x"} 1`, `candor_b_n{name="y"} 2`, "go_goroutines"} {
+	for _, want := range []string{"candor_a_n 7\n", "candor_a_down 1\n", "candor_a_local_held 9\n", `candor_b_n{listener="x"} 1`, `candor_b_n{listener="y"} 2`, `candor_b_wrong{kind="http",listener="y"} 3`, "go_goroutines"} {
 		if !strings.Contains(r.Body.String(), want) {
 			t.Errorf("no %q in\n%s", want, r.Body)
 		}
