@@ -118,16 +118,29 @@ func start(t testing.TB) *server {
 	return s
 }
 
+// lastPort is the last port handed out. Ports below the kernel's ephemeral range cannot be taken by a client's
+// connection before the server binds them.
+var lastPort = struct {
+	sync.Mutex
+	n int
+}{n: 20000 + os.Getpid()%100*100}
+
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
+	lastPort.Lock()
+	defer lastPort.Unlock()
 	var all []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for tries := 0; len(all) < n; tries++ {
+		if tries > 5000 {
+			t.Fatal("no free ports between 20000 and 32000")
 		}
-		defer l.Close()
-		all = append(all, l.Addr().(*net.TCPAddr).Port)
+		if lastPort.n++; lastPort.n >= 32000 {
+			lastPort.n = 20000
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lastPort.n)); err == nil {
+			l.Close()
+			all = append(all, lastPort.n)
+		}
 	}
 	return all
 }
