@@ -132,7 +132,7 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 }
 
 func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (err error) {
-	p.local = deliver.New(deliver.Options{Hostname: c.hostname, Directory: p.directory, Mailboxes: p.mailboxes, Log: log})
+	p.local = deliver.New(deliver.Options{Hostname: c.hostname, Directory: p.directory, Mailboxes: p.mailboxes})
 	if p.dns, err = dns.New(dns.Options{Upstreams: c.DNS.Upstreams}); err != nil {
 		return fmt.Errorf("setting up DNS: %w", err)
 	}
@@ -146,7 +146,7 @@ func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (e
 	}
 	p.remote, err = relay.New(relay.Options{
 		Hostname: c.hostname, Resolver: p.dns, Blobs: p.db, Roots: roots,
-		Smarthost: c.Outbound.Smarthost, PrivateTargets: private, Log: log,
+		Smarthost: c.Outbound.Smarthost, PrivateTargets: private,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the relay: %w", err)
@@ -265,6 +265,9 @@ func (c *config) warnings() []string {
 	var w []string
 	if c.DNS.TrustAnchors != "" || c.DNS.RootHints != "" {
 		w = append(w, "[dns] trust_anchors and root_hints have no effect yet: no answer is validated, every one counts as unsigned")
+	}
+	if len(c.Network.Private) > 0 {
+		w = append(w, "[network] private has no effect yet: clear hops within it are not marked scope=private")
 	}
 	return w
 }

@@ -48,7 +48,7 @@ func (s *session) welcome(ctx context.Context, method string, a directory.Accoun
 func (s *session) failedLogin(method, user string, err error) error {
 	switch {
 	case mail.IsKind(err, mail.AuthFailed):
-		s.denied(method, user, "wrong-credential")
+		s.denied(method, user, directory.Reason(err))
 		if s.tries++; s.tries >= s.server.limits.AuthTries {
 			s.bye("Too many failed logins")
 		}

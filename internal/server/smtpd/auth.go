@@ -120,7 +120,7 @@ func (s *session) denied(x *directory.Exchange, mechanism string, err error) (sm
 		return s.wrongCredentials(), nil
 	}
 	if isOurs(err) {
-		s.log.Error("login failed", "error", err)
+		s.log.Error("login failed", "err", err)
 	}
 	return loginRefusal(err, s.mechanisms())
 }

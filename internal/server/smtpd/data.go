@@ -31,7 +31,7 @@ func (s *session) contentBroke(err error) smtp.Reply {
 		return smtp.ReplyFor(s.tooBig())
 	}
 	s.server.counters.truncated.Add(1)
-	s.log.Info("message cut off", "error", err)
+	s.log.Info("message cut off", "err", err)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return smtp.Reply{}
 	}

@@ -110,7 +110,7 @@ func (s *session) answer(ctx context.Context, line []byte, tooLong error) (reply
 	defer func() {
 		if p := recover(); p != nil {
 			s.server.counters.panics.Add(1)
-			s.log.Error("panic", "value", p, "stack", string(debug.Stack()))
+			s.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
 			reply = smtp.NewReply(421, "4.3.0", string(s.hostname)+" Internal error, closing")
 		}
 	}()
@@ -227,8 +227,8 @@ func isOurs(err error) bool {
 func (s *session) refused(verb string, reply smtp.Reply, err error) {
 	switch {
 	case isOurs(err):
-		s.log.Error("command failed", "command", verb, "reply", reply.String(), "error", err)
+		s.log.Error("command failed", "command", verb, "reply", reply.String(), "err", err)
 	case !isBad(err):
-		s.log.Info("command refused", "command", verb, "reply", reply.String(), "error", err)
+		s.log.Info("command refused", "command", verb, "reply", reply.String(), "err", err)
 	}
 }

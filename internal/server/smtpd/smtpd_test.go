@@ -27,7 +27,7 @@ func (nowhere) Deliver(_ context.Context, _ *queue.Message, to []mail.Recipient)
 // serve makes a Server with o, completed, on the world's parts and a queue of its own.
 func serve(t testing.TB, w *mailtest.World, o smtpd.Options) (*smtpd.Server, *queue.Queue) {
 	t.Helper()
-	local := deliver.New(deliver.Options{Hostname: mailtest.Hostname, Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log})
+	local := deliver.New(deliver.Options{Hostname: mailtest.Hostname, Directory: w.Directory, Mailboxes: w.Mailboxes})
 	q, err := queue.Open(t.Context(), w.DB, queue.Options{Hostname: mailtest.Hostname, Local: local, Remote: nowhere{}, Log: w.Log})
 	if err != nil {
 		t.Fatal(err)

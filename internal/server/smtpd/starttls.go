@@ -27,13 +27,12 @@ func (s *session) startTLS(ctx context.Context, _ smtp.StartTLS) (smtp.Reply, er
 	err := s.conn.StartTLS(ctx, "220 2.0.0 Ready to start TLS\r\n")
 	if errors.Is(err, listen.ErrEarlyData) {
 		s.server.counters.injections.Add(1)
-		s.log.Warn("starttls refused", "tls.fail", "starttls-injection")
 		s.closing = true
 		return smtp.NewReply(554, "5.5.1", "Data sent before TLS was ready; closing"), nil
 	}
 	if err != nil {
-		// The handshake failed and the connection with it: it never goes on in clear.
-		s.log.Info("handshake failed", "error", err)
+		// The handshake failed, which listen has logged, and the connection with it: it never goes on in
+		// clear.
 		s.closing = true
 		return smtp.Reply{}, nil
 	}

@@ -22,7 +22,7 @@ func (s *Store) sweeper(ctx context.Context) {
 	for ctx.Err() == nil {
 		retry := make(<-chan time.Time)
 		if err := s.sweepAll(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("removing deleted mailboxes", "error", err)
+			s.log.Error("removing deleted mailboxes", "err", err)
 			retry = time.After(sweepRetry)
 		}
 		select {

@@ -8,7 +8,6 @@ package deliver
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,6 @@ type Options struct {
 	Hostname  mail.Domain // by= of the Candor-Transport field
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
-	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
 
@@ -41,9 +39,6 @@ type Deliverer struct {
 
 // New makes a Deliverer.
 func New(o Options) *Deliverer {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -43,7 +43,7 @@ type bench struct {
 func newBench(t testing.TB, directory string) *bench {
 	t.Helper()
 	b := &bench{World: mailtest.NewWorld(t, directory), t: t, remote: &remote{}}
-	b.d = deliver.New(deliver.Options{Hostname: mailtest.Hostname, Directory: b.Directory, Mailboxes: b.Mailboxes, Log: b.Log})
+	b.d = deliver.New(deliver.Options{Hostname: mailtest.Hostname, Directory: b.Directory, Mailboxes: b.Mailboxes})
 	q, err := queue.Open(t.Context(), b.DB, queue.Options{Hostname: mailtest.Hostname, Local: b.d, Remote: b.remote, Log: b.Log})
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ package relay
 import (
 	"context"
 	"crypto/x509"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -42,7 +41,6 @@ type Options struct {
 	Port           uint16        // of exchanges; 0: 25
 	Connect        time.Duration // for one address; 0: 30 s
 	Timeouts       smtp.Timeouts
-	Log            *slog.Logger
 	Now            func() time.Time // nil: time.Now
 }
 
@@ -63,9 +61,6 @@ func New(o Options) (*Relay, error) {
 	}
 	if o.Connect <= 0 {
 		o.Connect = 30 * time.Second
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

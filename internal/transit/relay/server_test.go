@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -262,7 +261,6 @@ func newBench(t *testing.T, zone string, port uint16, change ...func(*Options)) 
 		Hostname: "mx.example.org", Resolver: z, Blobs: db, PrivateTargets: loopback, Port: port, Connect: short,
 		Roots:    x509.NewCertPool(),
 		Timeouts: smtp.Timeouts{Greeting: short, Mail: short, Rcpt: short, DataInit: short, DataBlock: short, DataDone: short, Handshake: short, Quit: short},
-		Log:      slog.New(slog.DiscardHandler),
 	}
 	for _, f := range change {
 		f(&o)
