@@ -128,7 +128,11 @@ func (d *disk) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
 	if file == nil {
 		return forgetful{}, nil
 	}
-	return &diskFile{File: file, disk: d, name: name}, nil
+	made := &diskFile{File: file, disk: d, name: name}
+	if isLog(name) {
+		return newLogFile(made)
+	}
+	return made, nil
 }
 
 // Create implements vfs.FS, as do the methods below.
