@@ -7,17 +7,16 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/mailtest"
 	"candor/internal/message"
 )
 
-func TestCodeForEveryKind(t *testing.T) {
-	for _, k := range mail.Kinds() {
-		if _, ok := conditions[k]; !ok {
-			t.Errorf("%s has no response", k)
-		}
+// TestCodeForKinds asks for the response to every kind, so that a new kind cannot be forgotten.
+func TestCodeForKinds(t *testing.T) {
+	for k, row := range mailtest.ErrorTable(t) {
 		r := CodeFor(mail.Errorf(k, "text"))
-		if r.Text != "text" || r.Condition == OK || r.Condition == No && r.Code == "" {
-			t.Errorf("%s: %+v", k, r)
+		if got, want := string(r.Append(nil, "a")), "a "+row.IMAP+" text\r\n"; got != want {
+			t.Errorf("%s: got %q; docs/errors.md says %q", k, got, want)
 		}
 	}
 	if r := CodeFor(mail.Errorf(mail.NotFound, "no \r\n%s", "x")); string(r.Append(nil, "a")) != "a NO [NONEXISTENT] no ??x\r\n" {

@@ -9,27 +9,15 @@ import (
 	"testing"
 
 	"candor/internal/mail"
+	"candor/internal/mailtest"
 )
 
 // TestReplyForKinds asks for the reply to every kind, so that a new kind cannot be forgotten.
 func TestReplyForKinds(t *testing.T) {
-	want := map[mail.Kind]string{
-		mail.Internal: "451 4.3.0", mail.Syntax: "500 5.5.2", mail.Sequence: "503 5.5.1", mail.Unsupported: "502 5.5.1",
-		mail.NoAddress: "550 5.1.1", mail.NotFound: "550 5.2.0", mail.Exists: "550 5.2.0", mail.InUse: "450 4.2.0",
-		mail.Expunged: "550 5.2.0", mail.OverQuota: "452 4.2.2", mail.TooBig: "552 5.3.4", mail.TooMany: "452 4.5.3",
-		mail.AuthFailed: "535 5.7.8", mail.AuthNeeded: "530 5.7.0", mail.Forbidden: "550 5.7.1", mail.NeedTLS: "538 5.7.11",
-		mail.Refused: "550 5.7.1", mail.Loop: "554 5.4.6", mail.Expired: "451 4.4.7", mail.Unavailable: "451 4.3.2",
-		mail.RemoteFailure: "451 4.0.0",
-	}
-	for _, k := range mail.Kinds() {
+	for k, row := range mailtest.ErrorTable(t) {
 		r := ReplyFor(mail.Errorf(k, "text"))
-		w, ok := want[k]
-		if !ok {
-			t.Errorf("%s has no reply in docs/errors.md's column", k)
-			continue
-		}
-		if got := r.String(); got != w+" text" {
-			t.Errorf("%s: got %q, want %q", k, got, w+" text")
+		if got, want := r.String(), row.SMTP+" "+row.Status+" text"; got != want {
+			t.Errorf("%s: got %q; docs/errors.md says %q", k, got, want)
 		}
 		if r.Class() != int(r.Status.Class) {
 			t.Errorf("%s: %s contradicts itself", k, r)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -155,11 +156,11 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// TestEveryKindHasAStatus: adding a kind makes this door answer.
-func TestEveryKindHasAStatus(t *testing.T) {
-	for _, k := range mail.Kinds() {
-		if web.StatusFor(k) == http.StatusOK || (web.StatusFor(k) == http.StatusInternalServerError) != (k == mail.Internal) {
-			t.Errorf("%s: %d", k, web.StatusFor(k))
+// TestStatusForKinds asks for the status of every kind, so that a new kind cannot be forgotten.
+func TestStatusForKinds(t *testing.T) {
+	for k, row := range mailtest.ErrorTable(t) {
+		if got := strconv.Itoa(web.StatusFor(k)); got != row.HTTP {
+			t.Errorf("%s: got %s; docs/errors.md says %s", k, got, row.HTTP)
 		}
 	}
 }
