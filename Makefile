@@ -4,7 +4,7 @@ GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME ?= 30s
 
-.PHONY: build run test check bench fuzz vuln install-test-tools
+.PHONY: build run test check bench fuzz docs vuln install-test-tools
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/candor ./cmd/candor
@@ -36,6 +36,10 @@ fuzz:
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+# The parts of docs/manual that are made from the code.
+docs:
+	$(GO) test ./cmd/candor -run CLIReference -update
 
 vuln:
 	$(GOVULNCHECK) ./...

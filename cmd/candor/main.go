@@ -50,13 +50,7 @@ type stdio struct {
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("candor"), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }),
-		kong.Description("A mail server whose transport security is never ambiguous."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		panic(err) // a wrong struct tag above
-	}
-	k, err := parser.Parse(args)
+	k, err := newParser(&c, kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code })).Parse(args)
 	if exited >= 0 { // --help
 		return exited
 	}
@@ -70,4 +64,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitFailed
 	}
 	return 0
+}
+
+func newParser(c *cli, o ...kong.Option) *kong.Kong {
+	parser, err := kong.New(c, append(o, kong.Name("candor"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Description("A mail server whose transport security is never ambiguous."))...)
+	if err != nil {
+		panic(err) // a wrong struct tag above
+	}
+	return parser
 }

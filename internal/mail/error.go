@@ -43,17 +43,35 @@ func Kinds() []Kind {
 	return all
 }
 
-var kindNames = [kinds]string{
-	"internal", "syntax", "sequence", "unsupported", "no-address", "not-found", "exists", "in-use", "expunged", "over-quota",
-	"too-big", "too-many", "auth-failed", "auth-needed", "forbidden", "need-tls", "refused", "loop", "expired", "unavailable", "remote",
+// kindRows are the name of each kind and its usual status.
+var kindRows = [kinds]struct {
+	name   string
+	status Status
+}{
+	Internal:      {"internal", Status{4, 3, 0}},
+	Syntax:        {"syntax", Status{5, 5, 2}},
+	Sequence:      {"sequence", Status{5, 5, 1}},
+	Unsupported:   {"unsupported", Status{5, 5, 1}},
+	NoAddress:     {"no-address", Status{5, 1, 1}},
+	NotFound:      {"not-found", Status{5, 2, 0}},
+	Exists:        {"exists", Status{5, 2, 0}},
+	InUse:         {"in-use", Status{4, 2, 0}},
+	Expunged:      {"expunged", Status{5, 2, 0}},
+	OverQuota:     {"over-quota", Status{4, 2, 2}},
+	TooBig:        {"too-big", Status{5, 3, 4}},
+	TooMany:       {"too-many", Status{4, 5, 3}},
+	AuthFailed:    {"auth-failed", Status{5, 7, 8}},
+	AuthNeeded:    {"auth-needed", Status{5, 7, 0}},
+	Forbidden:     {"forbidden", Status{5, 7, 1}},
+	NeedTLS:       {"need-tls", Status{5, 7, 11}},
+	Refused:       {"refused", Status{5, 7, 1}},
+	Loop:          {"loop", Status{5, 4, 6}},
+	Expired:       {"expired", Status{4, 4, 7}},
+	Unavailable:   {"unavailable", Status{4, 3, 2}},
+	RemoteFailure: {"remote", Status{4, 0, 0}},
 }
 
-var kindStatus = [kinds]Status{
-	{4, 3, 0}, {5, 5, 2}, {5, 5, 1}, {5, 5, 1}, {5, 1, 1}, {5, 2, 0}, {5, 2, 0}, {4, 2, 0}, {5, 2, 0}, {4, 2, 2},
-	{5, 3, 4}, {4, 5, 3}, {5, 7, 8}, {5, 7, 0}, {5, 7, 1}, {5, 7, 11}, {5, 7, 1}, {5, 4, 6}, {4, 4, 7}, {4, 3, 2}, {4, 0, 0},
-}
-
-func (k Kind) String() string { return kindNames[k] }
+func (k Kind) String() string { return kindRows[k].name }
 
 // Error is a failure that was understood where it was made. Text may be shown to a stranger; Err,
 // the cause, goes to the log alone. The class of Status says whether to try again.
@@ -66,12 +84,12 @@ type Error struct {
 
 // Errorf makes an Error of kind k with the kind's usual status. The text is for strangers: a cause goes in with Wrap.
 func Errorf(k Kind, format string, args ...any) *Error {
-	return &Error{Kind: k, Status: kindStatus[k], Text: fmt.Sprintf(format, args...)}
+	return &Error{Kind: k, Status: kindRows[k].status, Text: fmt.Sprintf(format, args...)}
 }
 
 // Wrap makes an Error of kind k that shows text and logs cause.
 func Wrap(k Kind, cause error, text string) *Error {
-	return &Error{Kind: k, Status: kindStatus[k], Text: text, Err: cause}
+	return &Error{Kind: k, Status: kindRows[k].status, Text: text, Err: cause}
 }
 
 // With returns a copy with a finer status.
