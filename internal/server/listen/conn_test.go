@@ -50,7 +50,7 @@ func TestReadLine(t *testing.T) {
 			line, err := c.ReadLine(100)
 			switch {
 			case errors.Is(err, ErrLineTooLong):
-				got = append(got, "too long")
+				got = append(got, "too long: "+string(line))
 			case err != nil:
 				lines <- append(got, err.Error())
 				return
@@ -64,12 +64,12 @@ func TestReadLine(t *testing.T) {
 		line := strings.Repeat("x", i%120) + "\r\n"
 		text.WriteString(line)
 		if len(line) > 100 {
-			line = "too long"
+			line = "too long: " + line
 		}
 		want = append(want, line)
 	}
 	text.WriteString(strings.Repeat("y", 100_000) + "\nz\n\nrest")
-	want = append(want, "too long", "z\n", "\n", "EOF")
+	want = append(want, "too long: "+strings.Repeat("y", lineHead), "z\n", "\n", "EOF")
 	both(t, h, func(t *testing.T, c net.Conn) {
 		go func() {
 			for i, s := 0, text.String(); s != ""; i++ { // in parts of every size
@@ -102,7 +102,7 @@ func TestLongestLine(t *testing.T) {
 		go func() {
 			send(t, c, strings.Repeat("x", largeBuffer-1)+"\n"+strings.Repeat("y", largeBuffer)+"\n")
 		}()
-		if s, want := got.get(t), fmt.Sprint(largeBuffer, " <nil> 0 ", ErrLineTooLong); s != want {
+		if s, want := got.get(t), fmt.Sprint(largeBuffer, " <nil> ", lineHead, " ", ErrLineTooLong); s != want {
 			t.Errorf("got %s, want %s", s, want)
 		}
 	})

@@ -17,6 +17,8 @@ const (
 	largeBuffer = 64 << 10 // for content, and the longest line
 	// maxDropped is how much of an endless line is read before the connection counts as broken.
 	maxDropped = 1 << 20
+	// lineHead is how much is kept of a line that is too long.
+	lineHead = 256
 )
 
 var (
@@ -287,7 +289,8 @@ func (c *Conn) strangerLimit() time.Time {
 }
 
 // ReadLine returns the next line with its line end, valid until the next read. A line is at most
-// limit octets: a longer one is read to its end, dropped, and ErrLineTooLong returned.
+// limit octets: a longer one is read to its end, dropped but for its first octets, of which a tag
+// can be told, and ErrLineTooLong returned with them.
 //
 // Errors: ErrTimeout, ErrWrongProtocol, io.EOF (also within a line), ErrClosed.
 func (c *Conn) ReadLine(limit int) ([]byte, error) {
@@ -301,7 +304,8 @@ func (c *Conn) ReadLine(limit int) ([]byte, error) {
 			return c.takeLine(searched+i+1, limit)
 		}
 		if searched = c.Buffered(); searched >= limit {
-			return nil, c.dropLine(deadline)
+			head := bytes.Clone(c.buf[c.start:min(c.start+lineHead, c.end)])
+			return head, c.dropLine(deadline)
 		}
 		if deadline.IsZero() {
 			deadline = c.until(c.reader.timeout)
@@ -318,7 +322,7 @@ func (c *Conn) takeLine(n, limit int) ([]byte, error) {
 	c.start += n
 	c.anyLine = true
 	if n > limit {
-		return nil, ErrLineTooLong
+		return line[:min(n, lineHead)], ErrLineTooLong
 	}
 	if c.firstLine {
 		c.firstLine = false
