@@ -125,7 +125,7 @@ func (l *lexer) word(w string) bool {
 // astring reads an atom or string. It is UTF-8 (RFC 9051, section 9, UTF8-2) or, in a literal, any octets.
 func (l *lexer) astring() string {
 	switch l.peek() {
-	case '"', '{', '~':
+	case '"', '{':
 		return l.str()
 	}
 	return string(l.take(astringClass, "string"))
@@ -211,7 +211,6 @@ func (l *lexer) utf8(s string) string {
 
 // literal reads a literal whose octets follow in the text.
 func (l *lexer) literal() []byte {
-	l.accept('~')
 	l.expect('{')
 	n := l.number64()
 	l.accept('+')

@@ -42,6 +42,8 @@ func TestParse(t *testing.T) {
 		"AUTHENTICATE PLAIN =":     Authenticate{Mechanism: "PLAIN", Initial: []byte{}},
 		"AUTHENTICATE PLAIN YQ==":  Authenticate{Mechanism: "PLAIN", Initial: []byte("a")},
 		"SELECT inbox":             Select{Mailbox: "inbox"},
+		"SELECT ~ann/x":            Select{Mailbox: "~ann/x"},
+		"COPY 1 ~":                 Copy{seq(1, 1), "~"},
 		"EXAMINE a (CONDSTORE)":    Select{Mailbox: "a", CondStore: true},
 		`CREATE a (USE (\Sent))`:   Create{Mailbox: "a", Uses: []string{`\Sent`}},
 		"RENAME a b":               Rename{"a", "b"},
@@ -91,7 +93,7 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, line := range []string{
 		"NOOP x", "NOOP ", "ID", `ID ("a")`, "ENABLE", "LOGIN a", "LOGIN a b c", `LOGIN "a b`, `LOGIN "\a" b`, "LOGIN \"\xff\" b",
-		"SELECT", "SELECT a (QRESYNC (1 2))", "SELECT a b", "CREATE a (X)", "STATUS a ()", "STATUS a (X)", "STATUS a MESSAGES",
+		"SELECT", "SELECT ~{1+}\r\na", "SELECT a (QRESYNC (1 2))", "SELECT a b", "CREATE a (X)", "STATUS a ()", "STATUS a (X)", "STATUS a MESSAGES",
 		"COPY 0 x", "COPY 1: x", "COPY 1,, x", "COPY 4294967296 x", "COPY a x", "COPY 01 x", "COPY 1",
 		`LIST (RECURSIVEMATCH) "" *`, `LIST "" * RETURN (X)`, `LIST "" "`, `LSUB "" a b`,
 		"STORE 1 FLAGS", "STORE 1 FLAG (x)", "STORE 1 (X 1) FLAGS ()", `STORE 1 FLAGS (\)`,
