@@ -11,9 +11,22 @@ type Attributes struct {
 // Envelope is the ENVELOPE of RFC 9051, section 7.5.2: header values unfolded but not decoded.
 type Envelope struct {
 	Date, Subject, InReplyTo, MessageID string
+	// Blank has those of the four that are there, but empty, which ENVELOPE tells from absent ones.
+	Blank BlankFields
 	From, Sender, ReplyTo               []Mailbox // Sender and ReplyTo default to From
 	To, Cc, Bcc                         []Mailbox
 }
+
+// BlankFields is a set of the text fields of an Envelope.
+type BlankFields uint8
+
+// The fields. Their bits are part of the encoding of Attributes.
+const (
+	BlankDate BlankFields = 4 << iota
+	BlankSubject
+	BlankInReplyTo
+	BlankMessageID
+)
 
 // Mailbox is one entry of an address list. A group begins with one whose Host is empty and whose
 // Local is the group's name, and ends with one that is all empty (RFC 9051, section 7.5.2).

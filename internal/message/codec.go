@@ -10,7 +10,7 @@ import (
 // uvarints. A list is its length and its items. A string is its length times two and its octets, or
 // an index into wordList times two plus one. Offsets of parts count from their parent's header, so that
 // they are short. An address list that equals From, as Sender and Reply-To mostly do, is length 0
-// and a mark in the envelope's first octet.
+// and a mark in the envelope's first octet, which has the BlankFields as well.
 const codecVersion = 1
 
 const (
@@ -71,7 +71,7 @@ func appendMailboxList(dst []byte, list []Mailbox) []byte {
 
 func appendEnvelope(dst []byte, e *Envelope) []byte {
 	sender, replyTo := e.Sender, e.ReplyTo
-	var mark byte
+	mark := byte(e.Blank)
 	if sameMailboxes(sender, e.From) {
 		mark |= senderIsFrom
 		sender = nil
@@ -246,6 +246,7 @@ func (d *decoder) params() []Param {
 
 func (d *decoder) envelope(e *Envelope) {
 	mark := d.uvarint()
+	e.Blank = BlankFields(mark) & (BlankDate | BlankSubject | BlankInReplyTo | BlankMessageID)
 	e.Date, e.Subject, e.InReplyTo, e.MessageID = d.string(), d.string(), d.string(), d.string()
 	e.From, e.Sender, e.ReplyTo = d.mailboxes(), d.mailboxes(), d.mailboxes()
 	e.To, e.Cc, e.Bcc = d.mailboxes(), d.mailboxes(), d.mailboxes()

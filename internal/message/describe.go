@@ -151,13 +151,13 @@ func (s *Scanner) collect(isMessage bool) {
 func (e *Envelope) set(id fieldID, value string) {
 	switch id {
 	case dateField:
-		first(&e.Date, value)
+		e.text(&e.Date, BlankDate, value)
 	case subjectField:
-		first(&e.Subject, value)
+		e.text(&e.Subject, BlankSubject, value)
 	case inReplyToField:
-		first(&e.InReplyTo, value)
+		e.text(&e.InReplyTo, BlankInReplyTo, value)
 	case messageIDField:
-		first(&e.MessageID, value)
+		e.text(&e.MessageID, BlankMessageID, value)
 	case fromField:
 		e.From = appendMailboxes(e.From, value)
 	case senderField:
@@ -170,6 +170,14 @@ func (e *Envelope) set(id fieldID, value string) {
 		e.Cc = appendMailboxes(e.Cc, value)
 	case bccField:
 		e.Bcc = appendMailboxes(e.Bcc, value)
+	}
+}
+
+// text takes a text field over, and notes whether it is blank.
+func (e *Envelope) text(field *string, blank BlankFields, value string) {
+	first(field, value)
+	if e.Blank |= blank; *field != "" {
+		e.Blank &^= blank
 	}
 }
 

@@ -119,11 +119,11 @@ func TestAppendStructure(t *testing.T) {
 
 func TestAppendEnvelope(t *testing.T) {
 	e := message.Envelope{
-		Date: "Mon, 7 Feb 1994 21:52:25 -0800", Subject: `a "b"`, MessageID: "<1@x>",
+		Date: "Mon, 7 Feb 1994 21:52:25 -0800", Subject: `a "b"`, MessageID: "<1@x>", Blank: message.BlankInReplyTo,
 		From: []message.Mailbox{{Name: "Ann", Local: "ann", Host: "x"}},
 		To:   []message.Mailbox{{Local: "group"}, {Local: "bob", Host: "y"}, {}},
 	}
-	const want = `("Mon, 7 Feb 1994 21:52:25 -0800" "a \"b\"" (("Ann" NIL "ann" "x")) NIL NIL ((NIL NIL "group" NIL)(NIL NIL "bob" "y")(NIL NIL NIL NIL)) NIL NIL NIL "<1@x>")`
+	const want = `("Mon, 7 Feb 1994 21:52:25 -0800" "a \"b\"" (("Ann" NIL "ann" "x")) NIL NIL ((NIL NIL "group" NIL)(NIL NIL "bob" "y")(NIL NIL NIL NIL)) NIL NIL "" "<1@x>")`
 	if got := string(AppendEnvelope(nil, &e, Rev1)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -20,18 +20,26 @@ func (s Style) utf8() bool { return s == Rev2 }
 // AppendEnvelope appends an ENVELOPE (RFC 9051, section 7.5.2).
 func AppendEnvelope(dst []byte, e *message.Envelope, s Style) []byte {
 	dst = append(dst, '(')
-	dst = AppendNString(dst, e.Date, s.utf8())
+	dst = appendEnvelopeText(dst, e, message.BlankDate, e.Date, s)
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.Subject, s.utf8())
+	dst = appendEnvelopeText(dst, e, message.BlankSubject, e.Subject, s)
 	for _, list := range [...][]message.Mailbox{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
 		dst = append(dst, ' ')
 		dst = appendAddresses(dst, list, s)
 	}
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.InReplyTo, s.utf8())
+	dst = appendEnvelopeText(dst, e, message.BlankInReplyTo, e.InReplyTo, s)
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.MessageID, s.utf8())
+	dst = appendEnvelopeText(dst, e, message.BlankMessageID, e.MessageID, s)
 	return append(dst, ')')
+}
+
+// appendEnvelopeText appends a text field, which is NIL only if the message does not have it.
+func appendEnvelopeText(dst []byte, e *message.Envelope, blank message.BlankFields, text string, s Style) []byte {
+	if e.Blank&blank != 0 {
+		return append(dst, `""`...)
+	}
+	return AppendNString(dst, text, s.utf8())
 }
 
 func appendAddresses(dst []byte, list []message.Mailbox, s Style) []byte {
