@@ -45,7 +45,7 @@ func (s *session) existing(set imap.NumSet) ([]mailbox.UID, error) {
 		return nil, err
 	}
 	if !set.Saved && len(s.selected.box.Entries(nil, uids)) < len(uids) {
-		return nil, mail.Errorf(mail.Expunged, "Some of the messages were expunged")
+		return nil, someExpunged()
 	}
 	return uids, nil
 }

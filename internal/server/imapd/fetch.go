@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"candor/internal/mail"
 	"candor/internal/proto/imap"
 	"candor/internal/store/mailbox"
 )
@@ -21,8 +20,7 @@ func (s *session) fetch(ctx context.Context, a imap.Fetch) (imap.Response, error
 		return r, err
 	}
 	if f.missing {
-		// RFC 2180, section 4.1.2: the client has numbers for messages that are gone.
-		return imap.Response{}, mail.Errorf(mail.Expunged, "Some of the messages were expunged")
+		return imap.Response{}, someExpunged()
 	}
 	return imap.Response{}, nil
 }
@@ -64,6 +62,10 @@ func (s *session) newFetching(a imap.Fetch) *fetching {
 	f := &fetching{Fetch: a, s: s}
 	if a.Items&imap.FetchModSeq != 0 {
 		s.condStore = true
+	}
+	if s.condStore && a.Items&imap.FetchFlags != 0 {
+		// Flags never go without their MODSEQ from then on (RFC 7162, section 3.1.2).
+		f.Items |= imap.FetchModSeq
 	}
 	for i := range a.Bodies {
 		f.seen = f.seen || !a.Bodies[i].Peek && !s.selected.readOnly

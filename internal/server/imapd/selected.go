@@ -244,6 +244,12 @@ func (sel *selected) byUID(set imap.NumSet) []mailbox.UID {
 	return sel.collect(ranges)
 }
 
+// someExpunged is the answer to numbers of messages that are gone, of which the client has not been
+// told (RFC 2180, section 4).
+func someExpunged() error {
+	return mail.Errorf(mail.Expunged, "Some of the messages were expunged")
+}
+
 // ordered returns the ends of r, the lower first, with last for "*".
 func ordered(r imap.NumRange, last uint32) (lo, hi uint32) {
 	lo, hi = r.First, r.Last

@@ -60,8 +60,11 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 			return imap.Response{}, err
 		}
 	}
-	s.tellStored(a, uids, stored, byUID)
+	told := s.tellStored(a, uids, stored, byUID)
 	if len(stored.Modified) == 0 {
+		if !byUID && !a.Silent && told < len(uids) {
+			return imap.Response{}, someExpunged()
+		}
 		return imap.Response{}, nil
 	}
 	return imap.Response{Code: s.modified(stored.Modified, byUID), Text: "Conditional STORE failed for some"}, nil
@@ -77,16 +80,16 @@ func checkFlags(flags []string) error {
 	return nil
 }
 
-// tellStored sends the new flags. With .SILENT only a client that counts MODSEQs hears anything,
+// tellStored sends the new flags and returns of how many messages. With .SILENT only a client that counts MODSEQs hears anything,
 // and that is the new MODSEQ (RFC 7162, section 3.1.3).
-func (s *session) tellStored(a imap.Store, uids []mailbox.UID, stored mailbox.Stored, byUID bool) {
+func (s *session) tellStored(a imap.Store, uids []mailbox.UID, stored mailbox.Stored, byUID bool) (told int) {
 	sel := s.selected
 	items := imap.FetchItems(0)
 	switch {
 	case !a.Silent:
 		items = imap.FetchFlags
 	case !s.condStore:
-		return
+		return 0
 	default:
 		uids = stored.Changed
 	}
@@ -101,10 +104,12 @@ func (s *session) tellStored(a imap.Store, uids []mailbox.UID, stored mailbox.St
 		for _, e := range sel.box.Entries(nil, chunk) {
 			n, ok := slices.BinarySearch(sel.uids[at:], e.UID)
 			if at += n; ok {
+				told++
 				s.send(append(s.appendEntry(s.scratch, at+1, e, items), ")\r\n"...))
 			}
 		}
 	}
+	return told
 }
 
 // makesKeyword reports whether one of flags is a keyword that the client has not been told of.
