@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 
+	"candor/internal/mail"
 	"candor/internal/proto/imap"
 )
 
@@ -16,7 +17,11 @@ func (s *session) delete(ctx context.Context, a imap.Mailbox) (imap.Response, er
 	if err != nil {
 		return imap.Response{}, err
 	}
-	if err := s.account.Delete(ctx, name); err != nil {
+	err = s.account.Delete(ctx, name)
+	if info.NoSelect && mail.IsKind(err, mail.Forbidden) {
+		return imap.Response{Condition: imap.No, Code: "HASCHILDREN", Text: "Delete its children first"}, nil
+	}
+	if err != nil {
 		return imap.Response{}, err
 	}
 	if s.selected != nil && s.selected.info.ID == info.ID {

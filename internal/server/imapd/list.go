@@ -25,7 +25,8 @@ func (s *session) list(ctx context.Context, a imap.List) (imap.Response, error) 
 		}
 		s.tellName(l, n)
 		if a.Return.Status != 0 && n.exists && !n.info.NoSelect {
-			if err := s.sendStatus(ctx, n.info, a.Return.Status); err != nil {
+			// RFC 5819, section 2: a mailbox that has gone meanwhile only lacks its STATUS.
+			if err := s.sendStatus(ctx, n.info, a.Return.Status); err != nil && !mail.IsKind(err, mail.NotFound) {
 				return imap.Response{}, err
 			}
 		}
