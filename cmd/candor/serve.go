@@ -237,11 +237,12 @@ func (p *parts) doors(c *config, certificates *listen.Certificates, log *slog.Lo
 		},
 	})
 	p.imap = imapd.New(imapd.Options{
-		Hostname: c.hostname, Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
+		Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
 		Limits: imapd.Limits{Message: l.messageSize, Idle: l.imapIdle, AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin)},
 	})
 	p.pop3 = pop3d.New(pop3d.Options{
-		Hostname: c.hostname, Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
+		Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
+		Limits: pop3d.Limits{Idle: l.pop3Idle, AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin)},
 	})
 	options := listen.Options{
 		Certificates: certificates, Log: log,

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,7 +64,7 @@ func NewWorld(t testing.TB, text string) *World {
 	t.Cleanup(func() { db.Close() })
 	w := &World{DB: db, Logged: &Buffer{}}
 	w.Log = slog.New(slog.NewTextHandler(w.Logged, nil))
-	if w.Directory, err = directory.Open(ctx, db, directory.Options{Hostname: Hostname, Log: w.Log}); err != nil {
+	if w.Directory, err = directory.Open(ctx, db, directory.Options{Hostname: Hostname, Log: w.Log, Cost: directory.Cost{Memory: 8, Passes: 1}}); err != nil {
 		t.Fatalf("opening the directory: %v", err)
 	}
 	t.Cleanup(func() { w.Directory.Close() })
@@ -232,6 +233,7 @@ func (w *World) Serve(t testing.TB, service listen.Service, mode listen.Mode, h 
 		Listeners:    []listen.Listener{{Name: string(service), Service: service, Address: "127.0.0.1:0", Mode: mode, Hostname: Hostname}},
 		Certificates: w.Certificates,
 		Handlers:     map[listen.Service]listen.Handler{service: h},
+		Limits:       listen.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:          w.Log,
 	})
 	if err != nil {

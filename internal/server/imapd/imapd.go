@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"time"
 
-	"candor/internal/mail"
 	"candor/internal/server/listen"
 	"candor/internal/store/directory"
 	"candor/internal/store/mailbox"
@@ -20,7 +19,6 @@ import (
 type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
-	Hostname  mail.Domain // for the greeting
 	Limits    Limits
 	Log       *slog.Logger // nil: slog.Default
 }
@@ -61,7 +59,6 @@ func setDefault[T int | int64 | time.Duration](v *T, d T) {
 type Server struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
-	hostname  mail.Domain
 	limits    Limits
 	log       *slog.Logger
 	stats     counters
@@ -73,7 +70,7 @@ func New(o Options) *Server {
 		o.Log = slog.Default()
 	}
 	return &Server{
-		directory: o.Directory, mailboxes: o.Mailboxes, hostname: o.Hostname,
+		directory: o.Directory, mailboxes: o.Mailboxes,
 		limits: o.Limits.withDefaults(), log: o.Log,
 	}
 }

@@ -13,7 +13,7 @@ func door(limits Limits) mailtest.Door {
 		Service: listen.IMAP,
 		Mode:    listen.Implicit,
 		Handler: func(_ *testing.T, w *mailtest.World) listen.Handler {
-			return New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Hostname: mailtest.Hostname, Limits: limits, Log: w.Log}).Handle
+			return New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Limits: limits, Log: w.Log}).Handle
 		},
 	}
 }

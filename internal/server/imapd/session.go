@@ -100,7 +100,7 @@ func (s *session) serve(ctx context.Context) {
 	defer s.leave()
 	defer s.recoverPanic()
 	s.closing = ctx.Done()
-	s.sendf("* OK [CAPABILITY %s] %s Candor ready", s.capabilities(), s.server.hostname)
+	s.sendf("* OK [CAPABILITY %s] %s Candor ready", s.capabilities(), s.conn.Listener().Hostname)
 	for !s.ended {
 		err := s.wait(ctx)
 		if err == nil {

@@ -21,7 +21,7 @@ import (
 func serve(t testing.TB) (w *mailtest.World, s *Server, addr string, stop func()) {
 	t.Helper()
 	w = mailtest.NewWorld(t, "account ann@example.org secret\n")
-	s = New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Hostname: mailtest.Hostname, Log: w.Log})
+	s = New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log})
 	l, err := listen.New(listen.Options{
 		Listeners:    []listen.Listener{{Name: "imap", Service: listen.IMAP, Address: "127.0.0.1:0", Mode: listen.Implicit, Hostname: mailtest.Hostname}},
 		Certificates: w.Certificates, Handlers: map[listen.Service]listen.Handler{listen.IMAP: s.Handle}, Log: w.Log,

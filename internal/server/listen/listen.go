@@ -6,6 +6,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -120,24 +121,17 @@ var defaults = Limits{
 }
 
 func (l Limits) withDefaults() Limits {
-	setDefault(&l.FirstByte, defaults.FirstByte)
-	setDefault(&l.Handshake, defaults.Handshake)
-	setDefault(&l.Unauthenticated, defaults.Unauthenticated)
-	setDefault(&l.UnauthenticatedSMTP, defaults.UnauthenticatedSMTP)
-	setDefault(&l.LoginPorts, defaults.LoginPorts)
-	setDefault(&l.Port25, defaults.Port25)
-	setDefault(&l.Handshakes, defaults.Handshakes)
-	setDefault(&l.HandshakesPerMinute, defaults.HandshakesPerMinute)
-	setDefault(&l.Authenticate, defaults.Authenticate)
-	setDefault(&l.FirstCommand, defaults.FirstCommand)
+	l.FirstByte = cmp.Or(l.FirstByte, defaults.FirstByte)
+	l.Handshake = cmp.Or(l.Handshake, defaults.Handshake)
+	l.Unauthenticated = cmp.Or(l.Unauthenticated, defaults.Unauthenticated)
+	l.UnauthenticatedSMTP = cmp.Or(l.UnauthenticatedSMTP, defaults.UnauthenticatedSMTP)
+	l.LoginPorts = cmp.Or(l.LoginPorts, defaults.LoginPorts)
+	l.Port25 = cmp.Or(l.Port25, defaults.Port25)
+	l.Handshakes = cmp.Or(l.Handshakes, defaults.Handshakes)
+	l.HandshakesPerMinute = cmp.Or(l.HandshakesPerMinute, defaults.HandshakesPerMinute)
+	l.Authenticate = cmp.Or(l.Authenticate, defaults.Authenticate)
+	l.FirstCommand = cmp.Or(l.FirstCommand, defaults.FirstCommand)
 	return l
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 var _ fmt.Stringer = NoMode

@@ -15,6 +15,7 @@ import (
 
 	"candor/internal/mailtest"
 	"candor/internal/server/listen"
+	"candor/internal/server/pop3d"
 	"candor/internal/store/mailbox"
 )
 
@@ -42,17 +43,22 @@ type client struct {
 
 func login(t testing.TB, w *mailtest.World, addr net.Addr) *client {
 	t.Helper()
+	c := dial(t, w, addr)
+	c.expect("+OK ")
+	c.do("USER "+account, "+OK ")
+	c.do("PASS "+password, "+OK ")
+	return c
+}
+
+func dial(t testing.TB, w *mailtest.World, addr net.Addr) *client {
+	t.Helper()
 	conn, err := tls.Dial("tcp", addr.String(), w.ClientTLS())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	c := &client{t, conn, bufio.NewReaderSize(conn, 64<<10)}
-	c.expect("+OK ")
-	c.do("USER "+account, "+OK ")
-	c.do("PASS "+password, "+OK ")
-	return c
+	return &client{t, conn, bufio.NewReaderSize(conn, 64<<10)}
 }
 
 func (c *client) do(command, want string) {
@@ -181,6 +187,50 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// TestLimits: what the operator sets holds, and a listener greets with its own name.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	w := world(t)
+	converse := func(l pop3d.Limits, talk func(*client)) {
+		t.Helper()
+		s, err := listen.New(listen.Options{
+			Listeners:    []listen.Listener{{Name: "pop3", Service: listen.POP3, Address: "127.0.0.1:0", Mode: listen.Implicit, Hostname: "pop.example.net"}},
+			Certificates: w.Certificates, Log: w.Log,
+			Handlers: map[listen.Service]listen.Handler{listen.POP3: pop3d.New(pop3d.Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log, Limits: l}).Handler()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Serve(ctx, time.Minute, nil) }()
+		c := dial(t, w, s.Addrs()[0])
+		c.expect("+OK pop.example.net ")
+		talk(c)
+		if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("after the last word: %v, want the end", err)
+		}
+		cancel()
+		<-done
+	}
+	converse(pop3d.Limits{Idle: time.Millisecond}, func(c *client) { c.expect("-ERR [SYS/TEMP] Idle for too long") })
+	converse(pop3d.Limits{StrangerBad: 2}, func(c *client) {
+		c.do("X", "-ERR unknown command")
+		c.do("X", "-ERR unknown command")
+		c.expect("-ERR Too many bad commands")
+	})
+	converse(pop3d.Limits{AuthTries: 1}, func(c *client) {
+		c.do("USER "+account, "+OK ")
+		c.do("PASS wrong", "-ERR [AUTH] ")
+	})
+	converse(pop3d.Limits{BadCommands: 1}, func(c *client) {
+		c.do("USER "+account, "+OK ")
+		c.do("PASS "+password, "+OK ")
+		c.do("X", "-ERR unknown command")
+		c.expect("-ERR Too many bad commands")
+	})
+}
+
 // TestPoplib lets Python's client work through a maildrop.
 func TestPoplib(t *testing.T) {
 	t.Parallel()
@@ -198,7 +248,7 @@ anyone = ssl.create_default_context()
 anyone.check_hostname = False
 anyone.verify_mode = ssl.CERT_NONE
 p = poplib.POP3("127.0.0.1", int(sys.argv[1]), timeout=20)
-assert set(p.capa()) == {"STLS", "RESP-CODES", "AUTH-RESP-CODE"}, p.capa()
+assert set(p.capa()) == {"STLS", "RESP-CODES", "AUTH-RESP-CODE", "IMPLEMENTATION"}, p.capa()
 try:
     p.user(sys.argv[2]); raise SystemExit("USER was accepted in clear")
 except poplib.error_proto as e:

@@ -3,6 +3,7 @@ package pop3d
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -39,21 +40,21 @@ var commands []command
 
 func init() { // the table and its capa row would else refer to each other
 	commands = []command{
-		{"USER", authorization, 0, (*session).user, named("USER")},                                     // RFC 1939, section 7
-		{"PASS", authorization, 0, (*session).pass, nil},                                               // RFC 1939, section 7
-		{"APOP", authorization, 0, (*session).apop, nil},                                               // RFC 1939, section 7
-		{"AUTH", authorization, 0, (*session).auth, (*session).sasl},                                   // RFC 5034
-		{"STLS", anyState, beforeTLS, (*session).stls, (*session).stlsNow},                             // RFC 2595, section 4
-		{"CAPA", anyState, beforeTLS, (*session).capa, named("RESP-CODES", "AUTH-RESP-CODE")},          // RFC 2449
-		{"NOOP", transaction, 0, (*session).noop, named("PIPELINING", "EXPIRE NEVER", implementation)}, // RFC 1939, section 5
-		{"STAT", transaction, 0, (*session).stat, nil},                                                 // RFC 1939, section 5
-		{"LIST", transaction, 0, (*session).list, nil},                                                 // RFC 1939, section 5
-		{"UIDL", transaction, 0, (*session).uidl, named("UIDL")},                                       // RFC 1939, section 7
-		{"RETR", transaction, 0, (*session).retr, nil},                                                 // RFC 1939, section 5
-		{"TOP", transaction, 0, (*session).top, named("TOP")},                                          // RFC 1939, section 7
-		{"DELE", transaction, 0, (*session).dele, nil},                                                 // RFC 1939, section 5
-		{"RSET", transaction, 0, (*session).rset, nil},                                                 // RFC 1939, section 5
-		{"QUIT", anyState, beforeTLS, (*session).quit, nil},                                            // RFC 1939, sections 4 and 6
+		{"USER", authorization, 0, (*session).user, named("USER")},                                            // RFC 1939, section 7
+		{"PASS", authorization, 0, (*session).pass, nil},                                                      // RFC 1939, section 7
+		{"APOP", authorization, 0, (*session).apop, nil},                                                      // RFC 1939, section 7
+		{"AUTH", authorization, 0, (*session).auth, (*session).sasl},                                          // RFC 5034
+		{"STLS", anyState, beforeTLS, (*session).stls, (*session).stlsNow},                                    // RFC 2595, section 4
+		{"CAPA", anyState, beforeTLS, (*session).capa, named("RESP-CODES", "AUTH-RESP-CODE", implementation)}, // RFC 2449
+		{"NOOP", transaction, 0, (*session).noop, named("PIPELINING", "EXPIRE NEVER")},                        // RFC 1939, section 5
+		{"STAT", transaction, 0, (*session).stat, nil},                                                        // RFC 1939, section 5
+		{"LIST", transaction, 0, (*session).list, nil},                                                        // RFC 1939, section 5
+		{"UIDL", transaction, 0, (*session).uidl, named("UIDL")},                                              // RFC 1939, section 7
+		{"RETR", transaction, 0, (*session).retr, nil},                                                        // RFC 1939, section 5
+		{"TOP", transaction, 0, (*session).top, named("TOP")},                                                 // RFC 1939, section 7
+		{"DELE", transaction, 0, (*session).dele, nil},                                                        // RFC 1939, section 5
+		{"RSET", transaction, 0, (*session).rset, nil},                                                        // RFC 1939, section 5
+		{"QUIT", anyState, beforeTLS, (*session).quit, nil},                                                   // RFC 1939, sections 4 and 6
 	}
 }
 
@@ -92,14 +93,14 @@ func (a arguments) none() error {
 	return nil
 }
 
-// numbers demands exactly len(into) decimal numbers.
+// numbers demands exactly len(into) decimal numbers; one that no message has is as good as another.
 func (a arguments) numbers(into ...*int) error {
 	rest := []byte(a)
 	for _, n := range into {
 		var word []byte
 		word, rest, _ = bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
 		v, err := strconv.ParseUint(string(word), 10, 31)
-		if err != nil {
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return mail.Errorf(mail.Syntax, "%d decimal number(s) expected", len(into))
 		}
 		*n = int(v)

@@ -58,7 +58,7 @@ func (s *session) denied(login, mechanism string, err error) error {
 	case mail.Unavailable, mail.Internal:
 		return mail.Wrap(mail.Unavailable, err, "Temporary authentication failure")
 	}
-	if s.tries++; s.tries >= maxTries {
+	if s.tries++; s.tries >= s.server.Limits.AuthTries {
 		s.ended = "login-tries"
 	}
 	return err

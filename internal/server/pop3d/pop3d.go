@@ -3,11 +3,12 @@
 package pop3d
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
-	"candor/internal/mail"
 	"candor/internal/server/listen"
 	"candor/internal/store/directory"
 	"candor/internal/store/mailbox"
@@ -17,8 +18,25 @@ import (
 type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
-	Hostname  mail.Domain
+	Limits    Limits
 	Log       *slog.Logger // nil: slog.Default
+}
+
+// Limits are those of the specification, section 2.10, that concern POP3. Zero means the default.
+type Limits struct {
+	Idle        time.Duration // without a command; 10 min (RFC 1939, section 3)
+	AuthTries   int           // per connection; 3
+	BadCommands int           // in a row, once logged in; 20
+	StrangerBad int           // in a row, before; 10
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		Idle:        cmp.Or(l.Idle, 10*time.Minute),
+		AuthTries:   cmp.Or(l.AuthTries, 3),
+		BadCommands: cmp.Or(l.BadCommands, 20),
+		StrangerBad: cmp.Or(l.StrangerBad, 10),
+	}
 }
 
 // Server serves POP3. It may serve any number of connections at once.
@@ -29,6 +47,7 @@ type Server struct {
 
 // New returns a Server.
 func New(o Options) *Server {
+	o.Limits = o.Limits.withDefaults()
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}

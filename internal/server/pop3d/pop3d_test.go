@@ -10,7 +10,7 @@ import (
 
 func handler(_ *testing.T, w *mailtest.World) listen.Handler {
 	return pop3d.New(pop3d.Options{
-		Directory: w.Directory, Mailboxes: w.Mailboxes, Hostname: mailtest.Hostname, Log: w.Log,
+		Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log,
 	}).Handler()
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
@@ -14,15 +15,11 @@ import (
 	"candor/internal/store/directory"
 )
 
-// The limits of a session (specification, section 2.10).
+// The fixed limits of a session (specification, section 2.10); the others are in Limits.
 const (
-	idle        = 10 * time.Minute // RFC 1939, section 3
 	maxWrite    = 5 * time.Minute
 	maxLine     = 2048
 	maxAuthLine = 12288
-	maxTries    = 3  // of a login
-	maxBad      = 20 // commands in a row
-	maxBadEarly = 10 // before login
 )
 
 // session is a connection's conversation.
@@ -53,9 +50,9 @@ func (s *session) run(ctx context.Context) {
 	s.server.stats.sessions.Add(1)
 	defer s.end()
 	defer s.recover()
-	s.conn.SetReadTimeout(idle)
+	s.conn.SetReadTimeout(s.server.Limits.Idle)
 	s.conn.SetWriteTimeout(maxWrite)
-	s.say("+OK " + string(s.server.Hostname) + " POP3 Candor")
+	s.say("+OK " + string(s.conn.Listener().Hostname) + " POP3 Candor")
 	for s.ended == "" {
 		s.next(ctx)
 	}
@@ -67,7 +64,7 @@ func (s *session) next(ctx context.Context) {
 		if s.flush(); s.ended != "" {
 			return
 		}
-		if err := s.conn.WaitInput(ctx, idle); err != nil {
+		if err := s.conn.WaitInput(ctx, s.server.Limits.Idle); err != nil {
 			s.lost(ctx, err)
 			return
 		}
@@ -132,7 +129,7 @@ func (s *session) accept(r reply) {
 	if r.silent {
 		return
 	}
-	s.say("+OK " + r.text)
+	s.say(strings.TrimSuffix("+OK "+r.text, " "))
 	if r.lines == nil {
 		return
 	}
@@ -155,9 +152,9 @@ func (s *session) refuse(err error) {
 	if s.ended != "" || e.Kind != mail.Syntax && e.Kind != mail.Unsupported && e.Kind != mail.Sequence && e.Kind != mail.NeedTLS {
 		return
 	}
-	limit := maxBad
+	limit := s.server.Limits.BadCommands
 	if s.state == authorization {
-		limit = maxBadEarly
+		limit = s.server.Limits.StrangerBad
 	}
 	if s.bad++; s.bad >= limit {
 		s.leave("bad-commands", "Too many bad commands")
