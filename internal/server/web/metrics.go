@@ -25,7 +25,8 @@ type Source struct {
 func Metrics(sources ...Source) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector(sources))
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	// One number that is wrong must not hide the others.
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 type collector []Source
