@@ -229,7 +229,7 @@ func (c *Client) Begin(from mail.ReversePath, p MailParams, to []mail.Address) (
 	if reply, err = c.readReply(c.timeouts.Mail); err != nil {
 		return Reply{}, nil, err
 	}
-	if rcpts, err = c.readRcpts(nil, first); err != nil || reply.Code != 250 {
+	if rcpts, err = c.readRcpts(nil, first); err != nil || reply.Class() != 2 {
 		return reply, rcpts, err
 	}
 	for rest := to[first:]; len(rest) > 0; {
@@ -247,7 +247,7 @@ func (c *Client) Begin(from mail.ReversePath, p MailParams, to []mail.Address) (
 
 func (c *Client) beginInTurn(from mail.ReversePath, p MailParams, to []mail.Address) (reply Reply, rcpts []Reply, err error) {
 	reply, err = c.command(c.timeouts.Mail, "MAIL FROM:<", from.String(), ">", p.String())
-	if err != nil || reply.Code != 250 {
+	if err != nil || reply.Class() != 2 {
 		return reply, nil, err
 	}
 	for _, a := range to {
@@ -279,15 +279,18 @@ func (c *Client) readRcpts(replies []Reply, n int) ([]Reply, error) {
 }
 
 // Data sends DATA and, when the server agrees, the parts of body one after another with every line
-// ended by CRLF and dots stuffed (RFC 5321, section 4.5.2). The reply is the one to DATA if that was
-// not 354, else the one to the message. A reply that breaks off is an error: the message then counts
-// as not accepted.
+// ended by CRLF and dots stuffed (RFC 5321, section 4.5.2). The reply is the one to DATA if that
+// was refused, else the one to the message. A reply that breaks off is an error, and so is one to DATA
+// that is neither a refusal nor 354: the message then counts as not accepted.
 //
 // Errors: ErrBody when body fails; the message is then broken off before its end.
 func (c *Client) Data(body ...io.WriterTo) (Reply, error) {
 	reply, err := c.command(c.timeouts.DataInit, "DATA", "")
-	if err != nil || reply.Code != 354 {
+	if err != nil || reply.Class() > 3 {
 		return reply, err
+	}
+	if reply.Code != 354 {
+		return Reply{}, fmt.Errorf("%w: %d to DATA", ErrBadReply, reply.Code)
 	}
 	w := dotWriter{w: c.w, bol: true}
 	for _, part := range body {

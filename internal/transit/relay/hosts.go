@@ -19,6 +19,8 @@ type host struct {
 	port uint16
 	// fixed: the name comes from our configuration, not from the DNS.
 	fixed bool
+	// implicit: it is the domain itself, for want of an MX.
+	implicit bool
 }
 
 // maxHosts bounds how many exchanges of a domain are considered.
@@ -84,7 +86,7 @@ func (r *Relay) implicit(domain mail.Domain) ([]host, error) {
 	if domain == r.o.Hostname {
 		return nil, loop(domain)
 	}
-	return []host{{name: domain, port: r.o.Port}}, nil
+	return []host{{name: domain, port: r.o.Port, implicit: true}}, nil
 }
 
 func loop(domain mail.Domain) error {
@@ -120,6 +122,9 @@ func (r *Relay) addresses(ctx context.Context, h host) ([]netip.AddrPort, error)
 			return nil, err
 		}
 		found = a.Records
+	}
+	if len(found) == 0 && h.implicit {
+		return nil, mail.Errorf(mail.NoAddress, "the domain %s has no mail exchange and no address", h.name).With(5, 4, 4)
 	}
 	if len(found) == 0 {
 		return nil, mail.Errorf(mail.Unavailable, "the mail exchange %s has no address", h.name).With(4, 4, 4)

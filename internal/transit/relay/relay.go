@@ -135,8 +135,14 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 	}
 }
 
-// note keeps why a host did not serve. A definite refusal is not overwritten by a vaguer reason.
-func (a *attempt) note(f failure) { a.last = f }
+// note keeps why a host did not serve. While there is hope for one of them, the final reason of another
+// is none for the message.
+func (a *attempt) note(f failure) {
+	if a.last.err != nil && a.last.err.Status.Temporary() && !f.err.Status.Temporary() {
+		return
+	}
+	a.last = f
+}
 
 // finish makes one result for each recipient: its own, or the reason why no host served.
 func (a *attempt) finish(to []mail.Recipient) []queue.Result {

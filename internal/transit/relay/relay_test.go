@@ -214,6 +214,9 @@ func TestFaults(t *testing.T) {
 		{"RCPT 550", &server{replies: map[string]string{"RCPT": "550 5.1.1 no"}}, "5.1.1"},
 		{"RCPT closes", &server{replies: map[string]string{"RCPT": ""}}, "4.4.2"},
 		{"DATA 554", &server{replies: map[string]string{"DATA": "554 5.6.0 no"}}, "5.6.0"},
+		{"DATA 250", &server{replies: map[string]string{"DATA": "250 2.0.0 what?"}}, "4.4.2"},
+		{"MAIL 251", &server{replies: map[string]string{"MAIL": "251 2.1.0 odd"}}, "ok"},
+		{"message 251", &server{replies: map[string]string{"DATA": "dot:251 2.0.0 odd"}}, "ok"},
 		{"message 552", &server{replies: map[string]string{"DATA": "dot:552 5.3.4 too big"}}, "5.3.4"},
 		{"message 451", &server{replies: map[string]string{"DATA": "dot:451 4.3.0 later"}}, "4.3.0"},
 		{"cut before the last reply", &server{replies: map[string]string{"DATA": "dot:cut:"}}, "4.4.2"},
@@ -258,6 +261,11 @@ one-fails.example. MX 10 broken.example.
 one-fails.example. MX 20 b.list.example.
 broken.example. FAIL dns-servfail
 alias.example. CNAME list.example.
+nothing.example. TXT "no mail here"
+dead-and-private.example. MX 10 a.list.example.
+dead-and-private.example. MX 20 p.private.example.
+private-and-dead.example. MX 10 p.private.example.
+private-and-dead.example. MX 20 a.list.example.
 mx.example.org. A 127.0.0.1
 `
 	s := &server{}
@@ -265,7 +273,7 @@ mx.example.org. A 127.0.0.1
 	for domain, want := range map[string]string{
 		"no-name.example": "4.4.3", "slow.example": "4.4.3", "null.example": "5.1.10", "unknown.test": "5.1.2",
 		"implicit.example": "ok", "list.example": "ok", "loop.example": "5.4.6", "half-loop.example": "4.4.1",
-		"private.example": "5.4.4", "bare.example": "4.4.4", "one-fails.example": "ok", "alias.example": "ok",
+		"private.example": "5.4.4", "bare.example": "4.4.4", "nothing.example": "5.4.4", "dead-and-private.example": "4.4.1", "private-and-dead.example": "4.4.1", "one-fails.example": "ok", "alias.example": "ok",
 		"[127.0.0.1]": "ok", "[10.0.0.1]": "5.4.4", "mx.example.org": "5.4.6",
 	} {
 		t.Run(domain, func(t *testing.T) {

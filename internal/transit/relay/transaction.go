@@ -65,7 +65,7 @@ func (t *transaction) run() (again, ok bool) {
 		return false, false
 	}
 	t.talked = true
-	if reply.Code != 250 {
+	if reply.Class() != 2 {
 		t.refuse(to, "MAIL", reply)
 		return false, true
 	}
@@ -101,7 +101,7 @@ func (t *transaction) data(accepted []mail.Recipient) bool {
 		// twice than never (RFC 5321, section 4.2.5, and specification, X-52).
 		t.settleAll(t.session, accepted, sessionError("DATA", t.session.mta, reply, err), "")
 		return false
-	case reply.Code != 250:
+	case reply.Class() != 2:
 		t.refuse(accepted, "DATA", reply)
 		return true
 	}
