@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bytes"
 	"context"
 
 	"candor/internal/mail"
@@ -14,11 +15,17 @@ func (s *session) judgeHeader(ctx context.Context, h message.Header) (message.He
 	if forged > 0 {
 		s.log.Warn("forged Candor-Transport removed", "fields", forged)
 	}
+	// The one of the delivery is the only one (RFC 5321, section 4.4).
+	h, _ = h.RemoveField("Return-Path")
 	if hops := h.Count("Received"); hops > s.server.Limits.Hops {
 		return nil, mail.Errorf(mail.Loop, "Too many hops: this message is in a loop")
 	}
 	if !s.submission {
 		return h, nil
+	}
+	if bytes.IndexByte(h, 0) >= 0 {
+		// Programs that drop it would read another field than the one that is checked.
+		return nil, mail.Errorf(mail.Refused, "The header holds NUL").With(5, 6, 0)
 	}
 	if err := s.checkAuthor(ctx, h); err != nil {
 		return nil, err
@@ -26,25 +33,25 @@ func (s *session) judgeHeader(ctx context.Context, h message.Header) (message.He
 	return message.Complete(h, s.hostname, s.server.Now()), nil
 }
 
-// checkAuthor makes sure that an account writes in its own name: every address of every From field
-// must be its own. A field that names nobody is refused, since programs would still show something;
-// a message without the field claims nothing.
+// checkAuthor makes sure that an account writes in its own name: every address of every From and
+// Sender field must be its own (RFC 6409, section 6.1). A field that names nobody is refused, since
+// programs would still show something; a message without them claims nothing.
 func (s *session) checkAuthor(ctx context.Context, h message.Header) error {
 	if s.account == nil {
 		return nil
 	}
 	for f := range h.Fields() {
-		if !f.Is("From") {
+		if !f.Is("From") && !f.Is("Sender") {
 			continue
 		}
-		authors := authorsOf(f)
+		authors := message.Authors(f)
 		if len(authors) == 0 {
-			return mail.Errorf(mail.Forbidden, "The From field names no address")
+			return mail.Errorf(mail.Forbidden, "The %s field names no address", f.Name)
 		}
 		for _, text := range authors {
 			a, err := mail.ParseAddress(text)
 			if err != nil {
-				return mail.Errorf(mail.Forbidden, "The From field names %.100q, which is no address", text)
+				return mail.Errorf(mail.Forbidden, "The %s field names %.100q, which is no address", f.Name, text)
 			}
 			if err := s.maySend(ctx, a); err != nil {
 				return err
@@ -52,15 +59,4 @@ func (s *session) checkAuthor(ctx context.Context, h message.Header) error {
 		}
 	}
 	return nil
-}
-
-// authorsOf returns the addresses of an address list, without the names of its groups.
-func authorsOf(f message.HeaderField) []string {
-	var all []string
-	for _, m := range message.ParseAddressList(f.Value()) {
-		if m.Host != "" {
-			all = append(all, mail.LocalPart(m.Local).String()+"@"+m.Host)
-		}
-	}
-	return all
 }
