@@ -50,14 +50,17 @@ func (s *session) resolve(ctx context.Context, a mail.Address) (mail.Recipient, 
 	}
 	if r.Route == mail.Remote && !s.submission {
 		s.server.counters.relayingDenied.Add(1)
-		return mail.Recipient{}, mail.Errorf(mail.Forbidden, "Relaying denied")
+		return mail.Recipient{}, fmt.Errorf("resolving %s: %w", a, mail.Errorf(mail.Forbidden, "Relaying denied"))
 	}
 	return mail.Recipient{Address: a, Route: r.Route}, nil
 }
 
-// add notes a recipient; one that is named again still gets one copy.
+// add notes a recipient; one that is named again still gets one copy. Our own domains know no case.
 func (t *transaction) add(r mail.Recipient) {
-	if !slices.Contains(t.recipients, r) {
+	same := func(o mail.Recipient) bool {
+		return o == r || r.Route == mail.Local && o.Address.Domain == r.Address.Domain && o.Address.Canonical() == r.Address.Canonical()
+	}
+	if !slices.ContainsFunc(t.recipients, same) {
 		t.recipients = append(t.recipients, r)
 	}
 }
