@@ -12,9 +12,9 @@ type Attributes struct {
 type Envelope struct {
 	Date, Subject, InReplyTo, MessageID string
 	// Blank has those of the four that are there, but empty, which ENVELOPE tells from absent ones.
-	Blank BlankFields
-	From, Sender, ReplyTo               []Mailbox // Sender and ReplyTo default to From
-	To, Cc, Bcc                         []Mailbox
+	Blank                 BlankFields
+	From, Sender, ReplyTo []Mailbox // Sender and ReplyTo default to From
+	To, Cc, Bcc           []Mailbox
 }
 
 // BlankFields is a set of the text fields of an Envelope.
