@@ -19,13 +19,13 @@ type Source interface {
 }
 
 // Limits bounds what a Reader holds of one command, in octets: each of its lines, and its literals
-// together. The message of APPEND is not held and not counted.
+// together with the lines after them. The message of APPEND is not held and not counted.
 type Limits struct {
 	Line     int
 	Literals int64
 }
 
-// maxDiscard is how many octets of refused literals are read and thrown away for the sake of going
+// maxDiscard is how many octets of a refused command are read and thrown away for the sake of going
 // on; who sends more is told BYE.
 const maxDiscard = 1 << 20
 
@@ -106,7 +106,7 @@ func (r *Reader) withLiterals(l Limits, c Command, lit Literal, invite func(Comm
 			return c, nil
 		}
 		if lit.Size > left {
-			return c, r.skip(l, lit, mail.Errorf(mail.Syntax, "literals are longer than %d octets", l.Literals))
+			return c, r.skip(l, lit, tooLong(l))
 		}
 		left -= lit.Size
 		if lit.Sync {
@@ -126,17 +126,27 @@ func (r *Reader) withLiterals(l Limits, c Command, lit Literal, invite func(Comm
 		if line, err = cutLineEnd(line); err != nil {
 			return c, err
 		}
-		r.held = append(r.held, line...)
 		more, marked, err := literalMark(line)
 		if err != nil {
 			return c, err
 		}
+		if left -= int64(len(line)); left < 0 {
+			if marked {
+				return c, r.skip(l, more, tooLong(l))
+			}
+			return c, tooLong(l)
+		}
+		r.held = append(r.held, line...)
 		if !marked {
 			c.args = r.held
 			return c, nil
 		}
 		lit = more
 	}
+}
+
+func tooLong(l Limits) error {
+	return mail.Errorf(mail.Syntax, "literals are longer than %d octets", l.Literals)
 }
 
 // skip throws the rest of a command away and returns cause. A synchronising literal that is not
@@ -155,6 +165,7 @@ func (r *Reader) skip(l Limits, lit Literal, cause error) error {
 		if err != nil {
 			return err
 		}
+		left -= int64(len(line))
 		text, err := cutLineEnd(line)
 		if err != nil {
 			return cause

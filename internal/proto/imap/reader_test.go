@@ -69,6 +69,7 @@ func TestReader(t *testing.T) {
 		"not synchronising":             {"a LOGIN {3+}\r\nann {2+}\r\npw\r\nb NOOP\r\n", "a LOGIN|b NOOP", 0},
 		"literal holds a line end":      {"a LOGIN {6+}\r\nx\r\ny\r\n pw\r\nb NOOP\r\n", "a LOGIN|b NOOP", 0},
 		"literals too long together":    {"a LOGIN {4000+}\r\n" + strings.Repeat("x", 4000) + " {97+}\r\n" + strings.Repeat("NOOP\r\n", 16) + "!\r\nb NOOP\r\n", "a BAD|b NOOP", 0},
+		"lines after literals too long": {"a LOGIN {1+}\r\nx{1+}\r\n" + strings.Repeat("y"+strings.Repeat("z", 999)+"{1+}\r\n", 9) + "! NOOP\r\nb NOOP\r\n", "a BAD|b NOOP", 0},
 		"one too long, not invited":     {"a LOGIN {4097}\r\nb NOOP\r\n", "a BAD|b NOOP", 0},
 		"literal of a bad command":      {"+ x {8+}\r\nb NOOP\r\n\r\nc NOOP\r\n", " BAD|c NOOP", 0},
 		"bare LF":                       {"a NOOP\nb NOOP\r\n", "a BAD|b NOOP", 0},
