@@ -19,6 +19,10 @@ type Account struct {
 	id    mail.AccountID
 	gone  atomic.Bool // removed
 
+	// What goes with accountRow.layout.
+	rows  memo[ID, mailboxRow]
+	names memo[string, Info]
+
 	mu        sync.Mutex
 	waiting   []*operation
 	led       bool // some operation leads
@@ -193,11 +197,12 @@ func (a *Account) Lookup(ctx context.Context, name string) (Info, error) {
 		return Info{}, noSuchMailbox()
 	}
 	var info Info
-	err = a.store.db.View(ctx, func(r kv.Reader) (err error) {
-		if _, err := readAccount(r, a.id); err != nil {
+	err = a.store.db.View(ctx, func(r kv.Reader) error {
+		row, err := readAccount(r, a.id)
+		if err != nil {
 			return err
 		}
-		info, err = lookup(r, a.id, name)
+		info, err = a.names.get(row.layout, name, func() (Info, error) { return lookup(r, a.id, name) })
 		return err
 	})
 	return info, err

@@ -185,6 +185,7 @@ type change struct {
 	account *Account
 	tx      kv.Tx
 	row     accountRow
+	layout  uint64 // of the account when the transaction began
 	boxes   map[ID]*box
 	touched []*box // by the operation that is running
 	stepped bool   // the operation that is running has its ModSeq
@@ -196,7 +197,7 @@ type change struct {
 // begin reads the account. Errors: NotFound.
 func (c *change) begin() error {
 	row, err := readAccount(c.tx, c.account.id)
-	c.row, c.boxes = row, make(map[ID]*box, 2)
+	c.row, c.layout, c.boxes = row, row.layout, make(map[ID]*box, 2)
 	return err
 }
 
@@ -243,13 +244,32 @@ func (c *change) box(id ID) (*box, error) {
 	if b := c.boxes[id]; b != nil {
 		return b, nil
 	}
-	row, counters, err := readMailbox(c.tx, c.account.id, id)
+	row, err := c.mailboxRow(id)
+	if err != nil {
+		return nil, err
+	}
+	counters, err := readCounters(c.tx, c.account.id, id, row)
 	if err != nil {
 		return nil, err
 	}
 	b := &box{change: c, id: id, row: row, counters: counters, table: c.account.store.tables.find(tableKey{c.account.id, id})}
 	c.boxes[id] = b
 	return b, nil
+}
+
+// mailboxRow returns a mailbox's row as the transaction has it.
+func (c *change) mailboxRow(id ID) (mailboxRow, error) {
+	read := func() (mailboxRow, error) { return readMailboxRow(c.tx, c.account.id, id) }
+	if c.row.layout != c.layout {
+		return read()
+	}
+	return c.account.rows.get(c.layout, id, read)
+}
+
+// relayout notes that the transaction changes the row, the name or the subscription of a mailbox.
+func (c *change) relayout() {
+	c.row.layout++
+	c.written = true
 }
 
 func readAccount(r kv.Reader, id mail.AccountID) (accountRow, error) {
@@ -269,15 +289,20 @@ func readMailbox(r kv.Reader, account mail.AccountID, id ID) (mailboxRow, counte
 	if err != nil {
 		return mailboxRow{}, counters{}, err
 	}
+	c, err := readCounters(r, account, id, row)
+	return row, c, err
+}
+
+// readCounters reads the counters of the mailbox that has the row. Errors: NotFound.
+func readCounters(r kv.Reader, account mail.AccountID, id ID, row mailboxRow) (counters, error) {
 	if row.noSelect {
-		return mailboxRow{}, counters{}, noSuchMailbox()
+		return counters{}, noSuchMailbox()
 	}
 	v, err := r.Get(mailboxKey(account, kindCounters, id))
 	if err != nil {
-		return mailboxRow{}, counters{}, fmt.Errorf("reading counters of mailbox %d: %w", id, err)
+		return counters{}, fmt.Errorf("reading counters of mailbox %d: %w", id, err)
 	}
-	c, err := decodeCounters(v)
-	return row, c, err
+	return decodeCounters(v)
 }
 
 func readMailboxRow(r kv.Reader, account mail.AccountID, id ID) (mailboxRow, error) {

@@ -10,7 +10,7 @@ import (
 // The keys. Each begins with 'm', the account's id (8 octets) and a kind; numbers are big-endian, so
 // that keys sort as numbers do.
 //
-//	m account a                 account row: MODSEQ, next mailbox id, last UIDVALIDITY, counts
+//	m account a                 account row: MODSEQ, next mailbox id, last UIDVALIDITY, counts, layout
 //	m account b mailbox         mailbox row: name, UIDVALIDITY, special use, keywords
 //	m account c mailbox         counters: UIDNEXT, HIGHESTMODSEQ, what STATUS tells, extent of the log
 //	m account h mailbox uid     hot record: MODSEQ and flags, rewritten at each STORE

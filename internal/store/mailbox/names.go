@@ -87,7 +87,7 @@ func (c *change) make(name string, use SpecialUse) Info {
 
 // describe writes a mailbox's row.
 func (c *change) describe(id ID, row mailboxRow) {
-	c.written = true
+	c.relayout()
 	c.tx.Set(mailboxKey(c.account.id, kindMailbox, id), row.encode())
 	if b := c.boxes[id]; b != nil {
 		b.row = row
@@ -96,7 +96,7 @@ func (c *change) describe(id ID, row mailboxRow) {
 
 // discard removes a mailbox. Its messages are doomed: the sweeper removes them later, some at a time.
 func (c *change) discard(m Info) {
-	c.written = true
+	c.relayout()
 	c.row.mailboxes--
 	c.tx.Delete(nameKey(c.account.id, kindName, m.Name))
 	c.tx.Delete(mailboxKey(c.account.id, kindMailbox, m.ID))

@@ -200,3 +200,43 @@ func TestDamagedRecord(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// TestAnotherNodeRearranges: what this node remembers of names and rows must not outlive them.
+func TestAnotherNodeRearranges(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	other, err := Open(t.Context(), f.db, Options{})
+	f.must(err)
+	defer other.Close()
+	theirs, err := other.Account(t.Context(), account1)
+	f.must(err)
+	drafts := f.id("Drafts")
+	f.appendMany("Drafts", 1, "ours")
+
+	f.must(theirs.Rename(t.Context(), "Drafts", "Old"))
+	if _, err := f.a.Lookup(t.Context(), "Drafts"); !mail.IsKind(err, mail.NotFound) {
+		t.Errorf("the old name is still found: %v", err)
+	}
+	if id := f.id("Old"); id != drafts {
+		t.Errorf("the new name is mailbox %d, want %d", id, drafts)
+	}
+	f.must(theirs.Unsubscribe(t.Context(), "Old"))
+	made, err := theirs.Create(t.Context(), "Drafts", "")
+	f.must(err)
+	if info, err := f.a.Lookup(t.Context(), "Drafts"); err != nil || info != made {
+		t.Errorf("the name used again is %+v, %v; want %+v", info, err, made)
+	}
+
+	message, old := f.message("\na\n"), f.id("Old")
+	message.Flags = []string{"theirs"}
+	_, err = theirs.Append(t.Context(), old, []Message{message}, nil)
+	f.must(err)
+	f.appendMany("Old", 1, "ours", "theirs")
+	m := f.session("Old")
+	f.wantFlags(m, 2, "theirs")
+	f.wantFlags(m, 3, "ours", "theirs")
+	f.must(theirs.Delete(t.Context(), "Old"))
+	if _, err := f.a.Append(t.Context(), old, []Message{message}, nil); !mail.IsKind(err, mail.NotFound) {
+		t.Errorf("appending to a deleted mailbox: %v", err)
+	}
+}

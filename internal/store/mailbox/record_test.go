@@ -34,7 +34,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 func TestRowRoundTrips(t *testing.T) {
 	t.Parallel()
-	a := accountRow{1, 2, 3, 4, 5}
+	a := accountRow{1, 2, 3, 4, 5, 6}
 	if got, err := decodeAccountRow(a.encode()); got != a || err != nil {
 		t.Errorf("account row is %+v, %v", got, err)
 	}

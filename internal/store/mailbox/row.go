@@ -82,11 +82,14 @@ type accountRow struct {
 	uidValidity   UIDValidity
 	mailboxes     int
 	subscriptions int
+	layout        uint64 // counts the changes of mailbox rows, names and subscriptions
 }
 
 func (r accountRow) encode() []byte {
 	b := make([]byte, 0, 24)
-	for _, v := range []uint64{uint64(r.modSeq), uint64(r.lastID), uint64(r.uidValidity), uint64(r.mailboxes), uint64(r.subscriptions)} {
+	for _, v := range []uint64{
+		uint64(r.modSeq), uint64(r.lastID), uint64(r.uidValidity), uint64(r.mailboxes), uint64(r.subscriptions), r.layout,
+	} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
@@ -97,6 +100,9 @@ func decodeAccountRow(v []byte) (accountRow, error) {
 	r := accountRow{
 		modSeq: ModSeq(d.uvarint()), lastID: ID(d.uvarint()), uidValidity: UIDValidity(d.uvarint()),
 		mailboxes: d.count(), subscriptions: d.count(),
+	}
+	if len(d.rest) > 0 { // absent: 0
+		r.layout = d.uvarint()
 	}
 	return r, d.err("account")
 }

@@ -43,7 +43,7 @@ func (c *change) subscribe(k []byte, subscribed bool) error {
 		return mail.Errorf(mail.TooMany, "an account can have %d subscriptions", maxSubscriptions)
 	}
 	c.row.subscriptions++
-	c.written = true
+	c.relayout()
 	c.tx.Set(k, nil)
 	return nil
 }
@@ -53,7 +53,7 @@ func (c *change) unsubscribe(k []byte, subscribed bool) error {
 		return nil
 	}
 	c.row.subscriptions--
-	c.written = true
+	c.relayout()
 	c.tx.Delete(k)
 	return nil
 }
