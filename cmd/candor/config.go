@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -98,6 +100,7 @@ func loadConfig(file string) (*config, error) {
 }
 
 func parseConfig(file string, text []byte) (*config, error) {
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // some editors begin a file with it
 	c := &config{file: file}
 	dec := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := dec.Decode(c); err != nil {
@@ -136,12 +139,33 @@ func explainTOML(file string, err error) error {
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		line, _ := decode.Position()
-		if key := strings.Join(decode.Key(), "."); key != "" {
-			return fmt.Errorf("%s:%d: %s: %s", file, line, key, strings.TrimPrefix(decode.Error(), "toml: "))
+		text := strings.TrimPrefix(decode.Error(), "toml: ")
+		if m := wrongType.FindStringSubmatch(text); m != nil {
+			text = fmt.Sprintf("it cannot be %s %s: write %s", article(m[1]), m[1], cmp.Or(typeWords[m[2]], "a [table]"))
 		}
-		return fmt.Errorf("%s:%d: %s", file, line, strings.TrimPrefix(decode.Error(), "toml: "))
+		if key := strings.Join(decode.Key(), "."); key != "" {
+			text = key + ": " + text
+		}
+		return fmt.Errorf("%s:%d: %s", file, line, text)
 	}
 	return fmt.Errorf("%s: %w", file, err)
+}
+
+// wrongType is what the parser says of a value of the wrong type; it names Go's types.
+var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into .* of type (.+)$`)
+
+// typeWords says what a value of a type within config looks like; the other types are tables.
+var typeWords = map[string]string{
+	"string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false",
+	"[]string":              `a list, such as ["x", "y"]`,
+	"[]main.listenerConfig": "a table of a list, [[listener]]", "[]main.certificateConfig": "a table of a list, [[tls.certificate]]",
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an"
+	}
+	return "a"
 }
 
 // positions maps the path of every key and table to its line; elements of an array of tables are

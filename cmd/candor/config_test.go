@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,16 @@ func TestConfigRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ text, where, want string }{
 		"unknown key":            {"hostnam = \"x\"\n", ":1:", "unknown key"},
 		"wrong type":             {"hostname = 7\n", ":1:", "hostname"},
+		"wrong type in a table":  {minimal + "[dns]\nupstreams = \"127.0.0.1:53\"\n", ":7:", `dns.upstreams: it cannot be a string: write a list, such as ["x", "y"]`},
+		"wrong type of listener": {"listener = \"x\"\n" + minimal, ":1:", "write a table of a list, [[listener]]"},
+		"wrong type of a table":  {"limits = 5\n" + minimal, ":1:", "limits: it cannot be an integer: write a [table]"},
+		"wrong type of mode":     {minimal + "[[listener]]\ntls = true\n", ":7:", `it cannot be a boolean: write text in quotes, such as "x"`},
+		"part of a second":       {minimal + "[limits]\nfirst_byte_timeout = \"5.5s\"\n", ":7:", "whole number of seconds"},
+		"smart host's port":      {minimal + "[outbound]\nsmarthost = \"x:\"\n", ":7:", "host:port"},
+		"CFG-03 all addresses":   {listener("imap", "127.0.0.1:2143", "required", "[[listener]]\nservice = \"imap\"\naddress = \":2143\"\ntls = \"implicit\"\n"), ":13:", "CFG-03"},
+		"address taken":          {listener("imap", "0.0.0.0:2143", "required", "[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.1:2143\"\ntls = \"required\"\n"), ":13:", "taken by the listener 0.0.0.0:2143"},
+		"address twice":          {listener("imap", ":2143", "required", "[[listener]]\nservice = \"imap\"\naddress = \":2143\"\ntls = \"required\"\n"), ":13:", "twice"},
+		"name twice":             {listener("imap", ":2143", "required", "name = \"a\"\n[[listener]]\nservice = \"imap\"\naddress = \":2144\"\ntls = \"required\"\nname = \"a\"\n"), ":16:", "two listeners"},
 		"syntax":                 {"hostname = \n", ":1:", ""},
 		"no hostname":            {"data = \".\"\n", "f:", "hostname is missing"},
 		"bad hostname":           {"hostname = \"a b\"\ndata = \".\"\n", ":1:", "is not a domain name"},
@@ -80,12 +93,62 @@ func TestConfigRefusals(t *testing.T) {
 	}
 }
 
+// TestListenerNames: every listener has a name of its own, for logs and metrics.
+func TestListenerNames(t *testing.T) {
+	c, err := parseConfig("f", []byte(minimal+`
+[[listener]]
+service = "imap"
+address = "127.0.0.1:143"
+tls = "required"
+[[listener]]
+service = "imap"
+address = "[::1]:143"
+tls = "required"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := c.Listeners[0].Name, c.Listeners[1].Name; a != "imap:143" || b != "imap:[::1]:143" {
+		t.Errorf("got %q and %q", a, b)
+	}
+}
+
+// TestManual: the manual has a row for each limit, with its default.
+func TestManual(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/manual/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(manual)) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(cells[1]), "`"), "`")
+			rows[name] = strings.TrimSpace(cells[2])
+		}
+	}
+	var l limits
+	for _, r := range l.rows() {
+		got := rows[r.name]
+		want := []string{fmt.Sprint(r.value)}
+		if r.duration != nil {
+			want = []string{fmt.Sprintf("%d s", r.value), fmt.Sprintf("%d min", r.value/60)}
+		} else {
+			want = append(want, fmt.Sprintf("%d KiB", r.value>>10), fmt.Sprintf("%d MiB", r.value>>20))
+		}
+		if !slices.Contains(want, got) {
+			t.Errorf("%s: the manual says %q, want one of %q", r.name, got, want)
+		}
+	}
+}
+
 func TestConfigAccepts(t *testing.T) {
 	for name, text := range map[string]string{
 		"required with reason": minimal + "[[listener]]\nservice = \"smtp\"\naddress = \":25\"\ntls = \"required\"\nreason = \"a closed group\"\n",
 		"none on loopback":     minimal + "[[listener]]\nservice = \"smtp\"\naddress = \"127.0.0.1:25\"\ntls = \"none\"\n",
 		"same port, two hosts": minimal + "[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.1:143\"\ntls = \"required\"\n[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.2:143\"\ntls = \"required\"\n",
 		"small relay network":  minimal + "[submission]\nrelay_networks = [\"192.0.2.0/24\", \"10.0.0.0/8\", \"192.0.2.7\"]\n",
+		"byte order mark":      "\uFEFF" + minimal,
+		"CRLF":                 strings.ReplaceAll(minimal, "\n", "\r\n"),
 		"several certificates": "hostname = \"a.example\"\ndata = \".\"\n[[tls.certificate]]\ncert = \"a\"\nkey = \"b\"\n",
 	} {
 		if _, err := parseConfig("f", []byte(text)); err != nil {

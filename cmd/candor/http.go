@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"candor/internal/server/listen"
 	"candor/internal/server/web"
 )
@@ -36,6 +38,9 @@ func listenSocket(path string) (net.Listener, error) {
 	}
 	return l, nil
 }
+
+// maxHTTP bounds the connections of an HTTP listener: strangers must not use up the files that mail needs.
+const maxHTTP = 500
 
 // httpServers are the operator's socket and the HTTP listeners.
 type httpServers struct {
@@ -61,10 +66,11 @@ func (p *parts) openHTTP(c *config, operations *web.Operations, certificates *li
 		if l.Service != "http" {
 			continue
 		}
-		s, err := net.Listen("tcp", l.Address)
+		socket, err := listen.Socket(l.Name, l.Address)
 		if err != nil {
-			return nil, fmt.Errorf("listener %s: %w; is another web server running?", l.Name, err)
+			return nil, err
 		}
+		s := netutil.LimitListener(socket, maxHTTP)
 		if l.TLS == modeImplicit {
 			s = tls.NewListener(s, certificates.HTTPS())
 		}

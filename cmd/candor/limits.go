@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -58,7 +59,8 @@ func (c *config) checkLimits() error {
 	for _, r := range rows {
 		r.set(r.value)
 	}
-	for name, value := range c.Limits {
+	for _, name := range slices.Sorted(maps.Keys(c.Limits)) {
+		value := c.Limits[name]
 		path := "limits." + name
 		if name == "exempt" {
 			if err := c.setExempt(value); err != nil {
@@ -92,6 +94,9 @@ func (r limitRow) parse(value any) error {
 		d, err := time.ParseDuration(s)
 		if err != nil {
 			return fmt.Errorf("%q is not a time: write seconds, or text such as \"5m\"", s)
+		}
+		if d%time.Second != 0 {
+			return fmt.Errorf("%q is not a whole number of seconds", s)
 		}
 		v, ok = int64(d/time.Second), true
 	}

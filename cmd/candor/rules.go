@@ -61,21 +61,62 @@ func (c *config) checkListeners() error {
 	if len(c.Listeners) == 0 {
 		c.Listeners = slices.Clone(defaultListeners)
 	}
-	modes := map[netip.AddrPort]int{}
 	for i := range c.Listeners {
-		l := &c.Listeners[i]
-		if err := c.checkListener(i, l); err != nil {
+		if err := c.checkListener(i, &c.Listeners[i]); err != nil {
 			return err
 		}
-		bound, port := bind(l.Address)
-		at := netip.AddrPortFrom(bound, port)
-		if j, taken := modes[at]; taken && port != 0 {
-			if (c.Listeners[j].TLS == modeImplicit) != (l.TLS == modeImplicit) {
-				return c.refuse(fmt.Sprintf("listener.%d.address", i), "CFG-03", "%s has an implicit and a STARTTLS listener, which cannot share a port: in one the client speaks first in TLS, in the other the server speaks first in clear text. Give one of them another port", l.Address)
+		for j := range i {
+			if err := c.checkPair(j, i); err != nil {
+				return err
 			}
-			return c.refuse(fmt.Sprintf("listener.%d.address", i), "", "%s is listed twice: remove one", l.Address)
 		}
-		modes[at] = i
+	}
+	return c.nameListeners()
+}
+
+// checkPair refuses a listener whose port an earlier one has taken.
+func (c *config) checkPair(earlier, i int) error {
+	e, l := &c.Listeners[earlier], &c.Listeners[i]
+	if !overlap(e.Address, l.Address) {
+		return nil
+	}
+	at := fmt.Sprintf("listener.%d.address", i)
+	switch {
+	case (e.TLS == modeImplicit) != (l.TLS == modeImplicit):
+		return c.refuse(at, "CFG-03", "%s has an implicit and a STARTTLS listener, which cannot share a port: in one the client speaks first in TLS, in the other the server speaks first in clear text. Give one of them another port", l.Address)
+	case e.Address == l.Address:
+		return c.refuse(at, "", "%s is listed twice: remove one", l.Address)
+	}
+	return c.refuse(at, "", `%s is taken by the listener %s already: remove one, or give each an address of its own ("" and "[::]" take IPv4 and IPv6)`, l.Address, e.Address)
+}
+
+// overlap reports whether two listeners would take the same address and port.
+func overlap(a, b string) bool {
+	hostA, portA := bind(a)
+	hostB, portB := bind(b)
+	takes := func(all, one netip.Addr) bool {
+		return all == one || all == netip.IPv6Unspecified() || all == netip.IPv4Unspecified() && one.Is4()
+	}
+	return portA == portB && portA != 0 && (takes(hostA, hostB) || takes(hostB, hostA))
+}
+
+// nameListeners gives each listener without a name that of its service with its port, or with its whole address
+// where that is not unique: logs and metrics know listeners by name.
+func (c *config) nameListeners() error {
+	names := map[string]int{}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		_, port := bind(l.Address)
+		if l.Name == "" {
+			l.Name = fmt.Sprintf("%s:%d", l.Service, port)
+			if _, taken := names[l.Name]; taken {
+				l.Name = l.Service + ":" + l.Address
+			}
+		}
+		if _, taken := names[l.Name]; taken {
+			return c.refuse(fmt.Sprintf("listener.%d.name", i), "", "two listeners have the name %q: give each its own", l.Name)
+		}
+		names[l.Name] = i
 	}
 	return nil
 }
@@ -102,9 +143,6 @@ func (c *config) checkListener(i int, l *listenerConfig) error {
 			return c.refuse(at("hostname"), "", "hostname %q is not a domain name", l.Hostname)
 		}
 	}
-	if l.Name == "" {
-		l.Name = l.Service + ":" + portText
-	}
 	if l.ClientCert != "" {
 		return c.refuse(at("client_cert"), "", "client certificates are not in this version: remove client_cert")
 	}
@@ -119,7 +157,7 @@ func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) 
 	switch l.TLS {
 	case modeImplicit, modeRequired, modeOpportunistic, modeNone:
 	case "":
-		return c.refuse(at("tls"), "", "listener %s has no tls mode: set tls to one of implicit, required, opportunistic, none", l.Name)
+		return c.refuse(at("tls"), "", "listener %s has no tls mode: set tls to one of implicit, required, opportunistic, none", l.Address)
 	default:
 		return c.refuse(at("tls"), "", "tls %q says nothing definite: use one of implicit, required, opportunistic, none", l.TLS)
 	}
@@ -257,7 +295,8 @@ func (c *config) checkLater() error {
 		return c.refuse("outbound.smarthost_auth", "", "logging in at a smart host is not in this version: remove [outbound.smarthost_auth]")
 	}
 	if s := c.Outbound.Smarthost; s != "" {
-		if _, _, err := net.SplitHostPort(s); err != nil {
+		host, port, err := net.SplitHostPort(s)
+		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
 			return c.refuse("outbound.smarthost", "", `smarthost %q is not host:port: write it like "relay.example.net:25"`, s)
 		}
 	}

@@ -51,7 +51,7 @@ func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err e
 	defer func() { err = errors.Join(err, p.Close()) }()
 	certificates, warnings, err := listen.LoadCertificates(c.hostname, c.pairs())
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.file, err)
+		return c.refuse("tls", "", "%v", err)
 	}
 	warnings = append(warnings, c.warnings()...)
 	for _, w := range warnings {
@@ -138,7 +138,7 @@ func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (e
 	}
 	roots, err := outboundRoots(c.TLS.Roots)
 	if err != nil {
-		return c.refuse("tls.roots", "", "%v", err)
+		return c.refuse("tls.roots", "", "roots: %v: name a PEM file, or leave it out for the authorities of the system", err)
 	}
 	private, err := parsePrefixes(c.Outbound.PrivateTargets)
 	if err != nil {

@@ -16,6 +16,9 @@ type explainCmd struct {
 	Token string `arg:"" help:"Token of a state, such as encrypted-unauthenticated."`
 }
 
+// vague are words that stand for a state nowhere in Candor (specification, guiding rule 1).
+var vague = map[string]bool{"secure": true, "insecure": true, "safe": true, "unsafe": true, "tls": true, "ssl": true, "encrypted": true}
+
 // Run prints the state's row of the table of states.
 func (e *explainCmd) Run(c *cli, std *stdio) error {
 	s, ok := mail.ParseState(e.Token)
@@ -24,7 +27,11 @@ func (e *explainCmd) Run(c *cli, std *stdio) error {
 		for _, r := range mail.States() {
 			tokens = append(tokens, r.Token)
 		}
-		return fmt.Errorf("%q is not a transport state; the states are %s", e.Token, strings.Join(tokens, ", "))
+		why := ""
+		if vague[strings.ToLower(e.Token)] {
+			why = ": the word does not say against whom, and Candor never uses it"
+		}
+		return fmt.Errorf("%q is not a transport state%s; the states are %s", e.Token, why, strings.Join(tokens, ", "))
 	}
 	r := s.Row()
 	if c.JSON {

@@ -46,3 +46,21 @@ func TestNoMode(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestSocket: "0.0.0.0" does not take IPv6 by the way, and no host takes both.
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"0.0.0.0:0": "0.0.0.0:", ":0": "[::]:", "127.0.0.1:0": "127.0.0.1:"} {
+		l, err := Socket("test", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if got := l.Addr().String(); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s", address, got)
+		}
+		if _, err := Socket("test", l.Addr().String()); err == nil || !strings.Contains(err.Error(), "is in use") {
+			t.Errorf("%s again: %v", address, err)
+		}
+	}
+}

@@ -73,31 +73,38 @@ func (d *door) open(l Listener, h Handler) (err error) {
 		return fmt.Errorf("listener %s: nothing serves %s", l.Name, l.Service)
 	}
 	d.Listener, d.handler = l, h
-	d.socket, err = open(l)
+	d.socket, err = Socket(l.Name, l.Address)
 	return err
 }
 
 // keepAlive finds dead peers without waking sleeping telephones every few seconds.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 5}
 
-// open listens on the listener's address.
-func open(l Listener) (*net.TCPListener, error) {
+// Socket opens the socket of listener name at address, host:port. No host and "[::]" take IPv4 and
+// IPv6, "0.0.0.0" IPv4 alone.
+//
+// Errors: an explanation for an address that cannot be had.
+func Socket(name, address string) (*net.TCPListener, error) {
 	c := net.ListenConfig{KeepAliveConfig: keepAlive}
 	c.SetMultipathTCP(false) // plain TCP sockets are what the options below and peers know
-	socket, err := c.Listen(context.Background(), "tcp", l.Address)
+	host, port, _ := net.SplitHostPort(address)
+	network := "tcp"
+	if host == "0.0.0.0" {
+		network = "tcp4"
+	}
+	socket, err := c.Listen(context.Background(), network, address)
 	if err == nil {
 		return socket.(*net.TCPListener), nil
 	}
-	host, port, _ := net.SplitHostPort(l.Address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("port %s is in use; is another mail server running?", port)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("port %s may not be opened; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", port)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("address %s of listener %s is not of this machine", host, l.Name)
+		return nil, fmt.Errorf("address %s of listener %s is not of this machine", host, name)
 	}
-	return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+	return nil, fmt.Errorf("listener %s: %w", name, err)
 }
 
 func (s *Server) closeSockets() {
