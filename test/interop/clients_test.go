@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"candor/internal/mailtest/tool"
 )
 
 // TestSwaks sends through every port with swaks, and shows that AUTH does not exist before TLS.
 func TestSwaks(t *testing.T) {
 	t.Parallel()
-	swaks := need(t, "swaks")
+	swaks := tool.Need(t, "swaks")
 	s := start(t)
 	common := []string{"--server", "127.0.0.1", "--ehlo", "client.example", "--to", "bob@example.org", "--tls-verify", "--tls-ca-path", s.cert}
 	for name, args := range map[string][]string{
@@ -41,7 +43,7 @@ func TestSwaks(t *testing.T) {
 		"unknown recipient":      {"--port", fmt.Sprint(s.smtp), "--from", "eve@elsewhere.example", "--to", "nobody@example.org"},
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
-			out, err := tool(t, "", swaks, append(append([]string{"--header", "Subject: refused"}, common...), args...)...)
+			out, err := output(t, "", swaks, append(append([]string{"--header", "Subject: refused"}, common...), args...)...)
 			if err == nil {
 				t.Errorf("swaks succeeded:\n%s", out)
 			}
@@ -58,7 +60,7 @@ func TestSwaks(t *testing.T) {
 // TestCurl uses curl's own SMTP, IMAP and POP3 with TLS demanded.
 func TestCurl(t *testing.T) {
 	t.Parallel()
-	curl := need(t, "curl")
+	curl := tool.Need(t, "curl")
 	s := start(t)
 	message := write(t, "message", "From: ann@example.org\r\nTo: bob@example.org\r\nSubject: from curl\r\n\r\nHello.\r\n.\r\n..dots\r\n")
 	base := func(user string, args ...string) []string {
@@ -92,7 +94,7 @@ func TestCurl(t *testing.T) {
 // TestOpenSSL speaks STARTTLS of each protocol with s_client, whose verdict on the certificate must be clean.
 func TestOpenSSL(t *testing.T) {
 	t.Parallel()
-	openssl := need(t, "openssl")
+	openssl := tool.Need(t, "openssl")
 	s := start(t)
 	for _, c := range []struct {
 		name, starttls, quit, want string
@@ -124,7 +126,7 @@ func TestOpenSSL(t *testing.T) {
 				if c.starttls != "" {
 					args = append(args, "-starttls", c.starttls)
 				}
-				if out, err := tool(t, "", openssl, args...); err == nil {
+				if out, err := output(t, "", openssl, args...); err == nil {
 					t.Errorf("the handshake succeeded:\n%s", out)
 				}
 			})
@@ -135,7 +137,7 @@ func TestOpenSSL(t *testing.T) {
 // TestSCRAM logs in with SCRAM-SHA-256 by two independent libraries, over every service.
 func TestSCRAM(t *testing.T) {
 	t.Parallel()
-	gsasl, msmtp := need(t, "gsasl"), need(t, "msmtp")
+	gsasl, msmtp := tool.Need(t, "gsasl"), tool.Need(t, "msmtp")
 	s := start(t)
 	t.Run("msmtp", func(t *testing.T) {
 		conf := write(t, "msmtprc", fmt.Sprintf("account a\nhost 127.0.0.1\nport %d\ntls on\ntls_starttls on\ntls_trust_file %s\ntls_host_override %s\nauth scram-sha-256\nuser ann@example.org\npassword secret\nfrom ann@example.org\n", s.submission, s.cert, hostname))
@@ -155,7 +157,7 @@ func TestSCRAM(t *testing.T) {
 // TestMbsync synchronises 500 messages both ways with flags, deletes and new folders; a second run does nothing.
 func TestMbsync(t *testing.T) {
 	t.Parallel()
-	mbsync := need(t, "mbsync")
+	mbsync := tool.Need(t, "mbsync")
 	s := start(t)
 	home := t.TempDir()
 	local := filepath.Join(home, "mail")
@@ -297,7 +299,7 @@ func listing(t *testing.T, dir string) string {
 // TestFetchmail empties a maildrop over POP3 and an INBOX over IMAP.
 func TestFetchmail(t *testing.T) {
 	t.Parallel()
-	fetchmail := need(t, "fetchmail")
+	fetchmail := tool.Need(t, "fetchmail")
 	s := start(t)
 	for _, c := range []struct {
 		proto, ssl string
@@ -323,7 +325,7 @@ func TestFetchmail(t *testing.T) {
 // TestMutt reads a mailbox over IMAP with mutt and saves a message.
 func TestMutt(t *testing.T) {
 	t.Parallel()
-	mutt := need(t, "mutt")
+	mutt := tool.Need(t, "mutt")
 	s := start(t)
 	s.sendPlain(t, "bob@example.org", "for mutt")
 	s.waitFor(t, "bob@example.org", "for mutt")
@@ -340,7 +342,7 @@ func TestMutt(t *testing.T) {
 			saved := filepath.Join(t.TempDir(), "saved")
 			rc := write(t, "muttrc", fmt.Sprintf("set imap_user=\"bob@example.org\"\nset imap_pass=secret\nset pop_user=\"bob@example.org\"\nset pop_pass=secret\nset certificate_file=%s\nset ssl_verify_host=no\nset ssl_usesystemcerts=no\nset folder=/nonexistent\nset confirmcreate=no\nset confirmappend=no\nset delete=no\nset move=no\nset pop_delete=no\nset sleep_time=0\nset wait_key=no\n%s", s.cert, c.more))
 			push := "push <limit>all<enter><first-entry><copy-message><kill-line>" + saved + "<enter><exit>"
-			out, err := tool(t, "", "script", "-qec", fmt.Sprintf("timeout 60 %s -n -F %s -f %s -e '%s'", mutt, rc, c.url, push), "/dev/null")
+			out, err := output(t, "", "script", "-qec", fmt.Sprintf("timeout 60 %s -n -F %s -f %s -e '%s'", mutt, rc, c.url, push), "/dev/null")
 			got, readErr := os.ReadFile(saved)
 			if readErr != nil || !strings.Contains(string(got), "Subject: for mutt") {
 				t.Errorf("mutt saved %q (%v, %v)\n%s\n%s", got, err, readErr, out, s.log)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"candor/internal/mailtest/tool"
 )
 
 // postfix is a Postfix in a folder of its own, beside whatever the machine runs.
@@ -25,12 +27,9 @@ type postfix struct {
 // is appended to main.cf.
 func startPostfix(t *testing.T, address, more string) *postfix {
 	t.Helper()
-	program := need(t, "postfix")
+	program := tool.Need(t, "postfix")
 	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("Postfix can only be started by root")
-		}
-		t.Skip("SKIPPED: Postfix can only be started by root")
+		tool.Lacking(t, "Postfix can only be started by root")
 	}
 	owner, err := user.Lookup("postfix")
 	if err != nil {
@@ -105,7 +104,7 @@ maillog_file_prefixes = %[1]s
 
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := tool(t, "", name, args...); err != nil {
+	if out, err := output(t, "", name, args...); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 }

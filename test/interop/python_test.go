@@ -3,6 +3,8 @@ package interop
 import (
 	"fmt"
 	"testing"
+
+	"candor/internal/mailtest/tool"
 )
 
 // pythonScript sends with smtplib over 587 and 465 and reads back with imaplib and poplib.
@@ -74,7 +76,7 @@ print("done")
 // TestPython uses smtplib, imaplib and poplib.
 func TestPython(t *testing.T) {
 	t.Parallel()
-	python := need(t, "python3")
+	python := tool.Need(t, "python3")
 	s := start(t)
 	args := []string{write(t, "script.py", pythonScript), "127.0.0.1", s.cert}
 	for _, p := range []int{s.submission, s.submissions, s.imap, s.imaps, s.pop3, s.pop3s} {

@@ -43,21 +43,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// need returns the path of a program. Where it is absent the test is skipped, and fails in CI.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	for _, name := range []string{program, "/usr/sbin/" + program} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed; test/install.sh should have done it", program)
-	}
-	t.Skipf("SKIPPED: %s is not installed (see test/install.sh)", program)
-	return ""
-}
-
 // ports are the listeners of a server under test.
 type ports struct{ smtp, submission, submissions, imap, imaps, pop3, pop3s int }
 
@@ -237,8 +222,8 @@ func (s *server) clientTLS() *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: hostname}
 }
 
-// tool runs a program to its end and returns its output and error.
-func tool(t testing.TB, stdin string, name string, args ...string) (string, error) {
+// output runs a program to its end and returns its output and error.
+func output(t testing.TB, stdin string, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -251,10 +236,10 @@ func tool(t testing.TB, stdin string, name string, args ...string) (string, erro
 	return out.String(), err
 }
 
-// must is tool for a program that has to succeed.
+// must is output for a program that has to succeed.
 func (s *server) must(stdin string, name string, args ...string) string {
 	s.t.Helper()
-	out, err := tool(s.t, stdin, name, args...)
+	out, err := output(s.t, stdin, name, args...)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v\n%s\nlog of the server:\n%s", name, strings.Join(args, " "), err, out, s.log)
 	}

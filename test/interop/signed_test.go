@@ -14,12 +14,14 @@ import (
 	"testing"
 
 	"github.com/emersion/go-msgauth/dkim"
+
+	"candor/internal/mailtest/tool"
 )
 
 // TestSignedMessages: a DKIM-signed and an S/MIME-signed message still verify after the whole path.
 func TestSignedMessages(t *testing.T) {
 	t.Parallel()
-	openssl := need(t, "openssl")
+	openssl := tool.Need(t, "openssl")
 	s := start(t)
 
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -64,7 +66,7 @@ func TestSignedMessages(t *testing.T) {
 				t.Errorf("DKIM: %v, %+v", err, verdicts)
 			}
 			text := write(t, "fetched", read("smime"))
-			if out, err := tool(t, "", openssl, "cms", "-verify", "-in", text, "-CAfile", at("cert"), "-out", "/dev/null"); err != nil {
+			if out, err := output(t, "", openssl, "cms", "-verify", "-in", text, "-CAfile", at("cert"), "-out", "/dev/null"); err != nil {
 				t.Errorf("S/MIME: %v\n%s", err, out)
 			}
 		})

@@ -7,15 +7,13 @@ import (
 	"testing"
 
 	"candor/internal/mailtest"
+	"candor/internal/mailtest/tool"
 	"candor/internal/server/listen"
 )
 
 // TestImaplib runs Python's imaplib, which was written by others, against the server.
 func TestImaplib(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not here")
-	}
+	python := tool.Need(t, "python3")
 	w := mailtest.NewWorld(t, "account ann@example.org secret\n")
 	d := door(Limits{})
 	addr := w.Serve(t, listen.IMAP, listen.Required, d.Handler(t, w))

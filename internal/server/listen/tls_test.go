@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"candor/internal/mailtest/tool"
 )
 
 // TestALPN: T-16 to T-19, and X-48.
@@ -195,10 +197,7 @@ func TestSNI(t *testing.T) {
 // renegotiation refused.
 func TestOpenSSL(t *testing.T) {
 	t.Parallel()
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("no openssl here")
-	}
+	openssl := tool.Need(t, "openssl")
 	greet := func(ctx context.Context, c *Conn) {
 		c.WriteString("+OK hello\r\n")
 		c.Flush()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"candor/internal/mailtest"
+	"candor/internal/mailtest/tool"
 	"candor/internal/server/listen"
 	"candor/internal/server/pop3d"
 	"candor/internal/store/mailbox"
@@ -234,10 +235,7 @@ func TestLimits(t *testing.T) {
 // TestPoplib lets Python's client work through a maildrop.
 func TestPoplib(t *testing.T) {
 	t.Parallel()
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 here")
-	}
+	python := tool.Need(t, "python3")
 	w := world(t)
 	w.Append(t, account, "INBOX", "Subject: one\n\n.dot\n.\n")
 	w.Append(t, account, "INBOX", "Subject: two\n\nsecond\n")

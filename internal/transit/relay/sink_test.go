@@ -7,15 +7,14 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"candor/internal/mailtest/tool"
 )
 
 // TestAgainstSink hands messages to Postfix's smtp-sink, where there is one.
 func TestAgainstSink(t *testing.T) {
 	t.Parallel()
-	sink := "/usr/sbin/smtp-sink"
-	if _, err := os.Stat(sink); err != nil {
-		t.Skip("no smtp-sink")
-	}
+	sink := tool.Need(t, "smtp-sink")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
