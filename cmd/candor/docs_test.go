@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,11 +23,7 @@ func TestCLIReference(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
+	if read(t, file) != want {
 		t.Errorf("%s is not true any more; write it with: go test ./cmd/candor -run CLIReference -update", file)
 	}
 }
@@ -60,4 +58,47 @@ func writeFlags(b *strings.Builder, flags []*kong.Flag) {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// TestConfigurationManual: docs/manual/configuration.md names every key of the file and every rule that refuses one.
+func TestConfigurationManual(t *testing.T) {
+	manual := read(t, "../../docs/manual/configuration.md")
+	for _, key := range tomlKeys(reflect.TypeFor[config]()) {
+		if !strings.Contains(manual, key) {
+			t.Errorf("no word of %s", key)
+		}
+	}
+	rule := regexp.MustCompile(`CFG-[0-9]{2}`)
+	for _, file := range []string{"rules.go", "../../internal/server/listen/certificates.go"} {
+		for _, id := range rule.FindAllString(read(t, file), -1) {
+			if !strings.Contains(manual, "| "+id+" |") {
+				t.Errorf("no word of %s, by which %s refuses something", id, file)
+			}
+		}
+	}
+}
+
+func tomlKeys(of reflect.Type) (keys []string) {
+	for of.Kind() == reflect.Slice {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range of.NumField() {
+		f := of.Field(i)
+		if tag := f.Tag.Get("toml"); tag != "" {
+			keys = append(append(keys, tag), tomlKeys(f.Type)...)
+		}
+	}
+	return keys
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
