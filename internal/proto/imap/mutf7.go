@@ -48,6 +48,10 @@ func plainMUTF7(s string) bool {
 	return true
 }
 
+func eightBit(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
 func toUTF16(s string) []byte {
 	var b []byte
 	for _, u := range utf16.Encode([]rune(s)) {
@@ -56,8 +60,10 @@ func toUTF16(s string) []byte {
 	return b
 }
 
-// DecodeMUTF7 reads a mailbox name in modified UTF-7. It takes the one canonical form of a name
-// only, so that two names on the wire are never one mailbox.
+// DecodeMUTF7 reads a mailbox name in modified UTF-7, of which it takes the one canonical form only.
+//
+// A name with 8-bit octets is read as UTF-8 with "&-" for "&": some clients, such as those of go-imap,
+// write names so to a server that announces IMAP4rev2, whether they have enabled it or not.
 //
 // Errors: Syntax.
 func DecodeMUTF7(s string) (string, error) {
@@ -65,6 +71,12 @@ func DecodeMUTF7(s string) (string, error) {
 		return s, nil
 	}
 	bad := mail.Errorf(mail.Syntax, "mailbox name is not modified UTF-7")
+	if eightBit(s) {
+		if !utf8.ValidString(s) || strings.Count(s, "&-") != strings.Count(s, "&") {
+			return "", bad
+		}
+		return strings.ReplaceAll(s, "&-", "&"), nil
+	}
 	var b strings.Builder
 	for rest := s; rest != ""; {
 		plain, shifted, found := strings.Cut(rest, "&")
