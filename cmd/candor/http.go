@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -21,23 +19,6 @@ import (
 
 // socket is the path of the operator socket.
 func (c *config) socket() string { return filepath.Join(c.Data, "candor.sock") }
-
-// listenSocket opens a Unix socket that only this user may use. The store's lock has shown that no
-// other server uses the data folder, so a socket that is there is a dead server's.
-func listenSocket(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing the operator socket of a server that has ended: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the operator socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("guarding the operator socket: %w", err)
-	}
-	return l, nil
-}
 
 // maxHTTP bounds the connections of an HTTP listener: strangers must not use up the files that mail needs.
 const maxHTTP = 500
@@ -57,9 +38,9 @@ func (p *parts) openHTTP(c *config, operations *web.Operations, certificates *li
 		}
 	}()
 	metrics := web.Metrics(p.sources(doors)...)
-	socket, err := listenSocket(c.socket())
+	socket, err := web.Listen(c.socket())
 	if err != nil {
-		return nil, err
+		return nil, err // the store's lock has shown that no other server uses the data folder
 	}
 	h.serve(socket, web.Handler(operations, metrics, log), log)
 	for _, l := range c.Listeners {

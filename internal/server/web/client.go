@@ -26,9 +26,7 @@ var ErrNotRunning = errors.New("web: no server is running")
 
 // Dial finds out whether a server answers at the socket.
 func Dial(ctx context.Context, socket string) (*Client, error) {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
-	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return connect(ctx, socket) }
 	conn, err := dial(ctx, "", "")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)

@@ -88,6 +88,25 @@ func (o *Operations) AddAccount(ctx context.Context, a mail.Address, password st
 	return o.Mailboxes.CreateAccount(ctx, account.ID)
 }
 
+// Repair makes the mailboxes of accounts that have none, because the program ended between the two steps of
+// AddAccount.
+func (o *Operations) Repair(ctx context.Context) error {
+	accounts, err := o.Directory.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		_, err := o.Mailboxes.Account(ctx, a.ID)
+		if mail.IsKind(err, mail.NotFound) {
+			err = o.Mailboxes.CreateAccount(ctx, a.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RemoveAccount removes an account with its mail.
 func (o *Operations) RemoveAccount(ctx context.Context, a mail.Address) error {
 	account, err := o.Directory.RemoveAccount(ctx, a)

@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,8 +32,12 @@ func serve(t *testing.T) (*web.Client, *web.Operations) {
 	o := &web.Operations{Directory: w.Directory, Mailboxes: w.Mailboxes, Queue: q, Status: func(context.Context) (web.Status, error) {
 		return web.Status{Running: true, Hostname: mailtest.Hostname}, nil
 	}}
-	socket := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", socket)
+	folder := filepath.Join(t.TempDir(), strings.Repeat("long", 30)) // longer than a socket address takes
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(folder, "candor.sock")
+	l, err := web.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +50,52 @@ func serve(t *testing.T) (*web.Client, *web.Operations) {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c, o
+}
+
+// TestSocket: only its owner may use the operator socket, one that a dead server left is replaced, and
+// a server that ends takes its own away.
+func TestSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "candor.sock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := web.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket is left behind")
+	}
+	if _, err := web.Dial(t.Context(), path); !errors.Is(err, web.ErrNotRunning) {
+		t.Errorf("dialing where nobody listens: %v", err)
+	}
+}
+
+// TestRepair: an account whose mailboxes were never made gets them.
+func TestRepair(t *testing.T) {
+	_, o := serve(t)
+	a, err := o.Directory.AddAccount(t.Context(), mail.Address{Local: "ann", Domain: "example.org"}, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // what is whole stays as it is
+		if err := o.Repair(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m, err := o.Mailboxes.Account(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Lookup(t.Context(), "Sent"); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestClient: an operation through the socket does what it does directly, and fails with the same error.
