@@ -30,7 +30,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	b = append(b, ' ')
 	b = append(b, strings.ToLower(r.Level.String())...)
 	b = append(b, ' ')
-	b = append(b, r.Message...)
+	b = appendMessage(b, r.Message)
 	b = append(b, h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
 		b = appendAttr(b, a)
@@ -41,6 +41,14 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	defer h.mu.Unlock()
 	_, err := h.w.Write(b)
 	return err
+}
+
+// appendMessage appends a message, which is ours, but may hold what a library tells of a peer.
+func appendMessage(b []byte, message string) []byte {
+	if !strings.ContainsFunc(message, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+		return append(b, message...)
+	}
+	return strconv.AppendQuoteToASCII(b, message)
 }
 
 func appendAttr(b []byte, a slog.Attr) []byte {

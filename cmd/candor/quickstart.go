@@ -33,13 +33,13 @@ type quickstartCmd struct {
 
 // Run makes a data directory that 'candor serve' can use at once.
 func (q *quickstartCmd) Run(ctx context.Context, std *stdio) error {
-	hostname, err := mail.ParseDomain(q.Hostname)
+	hostname, err := parseName("--hostname", q.Hostname)
 	if err != nil {
-		return fmt.Errorf("--hostname: %w", err)
+		return err
 	}
-	domain, err := mail.ParseDomain(q.Domain)
+	domain, err := parseName("--domain", q.Domain)
 	if err != nil {
-		return fmt.Errorf("--domain: %w", err)
+		return err
 	}
 	host, err := q.host()
 	if err != nil {
@@ -70,6 +70,15 @@ func (q *quickstartCmd) Run(ctx context.Context, std *stdio) error {
 	}
 	q.explain(std.out, c, domain)
 	return nil
+}
+
+// parseName reads a domain name; an address literal is none.
+func parseName(flag, s string) (mail.Domain, error) {
+	d, err := mail.ParseDomain(s)
+	if _, literal := d.Literal(); err != nil || literal {
+		return "", fmt.Errorf("%s: %q is not a domain name: write it like example.org", flag, s)
+	}
+	return d, nil
 }
 
 // host returns the address to listen on; empty is all.

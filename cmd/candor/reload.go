@@ -10,11 +10,17 @@ import (
 	"candor/internal/server/listen"
 )
 
-// reloadOnHangup reads configuration and certificates again at each SIGHUP, until the function that it
-// returns is called. Only the certificates take effect without a restart.
-func reloadOnHangup(file string, certificates *listen.Certificates, log *slog.Logger) (stop func()) {
-	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+// catchHangups keeps SIGHUP from ending the program, and returns where it is told.
+func catchHangups() chan os.Signal {
+	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups
+}
+
+// reloadOn reads configuration and certificates again at each hangup, until the function that it
+// returns is called. Only the certificates take effect without a restart.
+func reloadOn(hangups chan os.Signal, file string, certificates *listen.Certificates, log *slog.Logger) (stop func()) {
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {

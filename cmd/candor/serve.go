@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"candor/internal/mail"
@@ -49,6 +51,8 @@ const ballast = 16 << 20
 // serve builds every part, joins them, and runs until ctx ends. What it has opened it closes, in
 // the reverse order.
 func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before the server
+	hangups := catchHangups()
 	log := newLog(logTo)
 	defer runtime.KeepAlive(make([]byte, ballast))
 	p, err := openParts(ctx, c, log)
@@ -79,7 +83,7 @@ func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err e
 	}
 	defer https.close()
 	p.queue.Start()
-	defer reloadOnHangup(c.file, certificates, log)()
+	defer reloadOn(hangups, c.file, certificates, log)()
 	log.Info("serving", "hostname", c.hostname, "listeners", len(c.Listeners), "data", c.Data)
 	err = doors.Serve(ctx, drainTime, ready)
 	log.Info("ended")
@@ -134,6 +138,9 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	}
 	if err := p.openTransit(ctx, c, log); err != nil {
 		return nil, err
+	}
+	if err := p.operations(nil).Repair(ctx); err != nil {
+		return nil, fmt.Errorf("completing accounts: %w", err)
 	}
 	return p, nil
 }

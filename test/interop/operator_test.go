@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -99,6 +100,32 @@ func TestServeRefusals(t *testing.T) {
 	two := start(t)
 	if out, err := two.try("", "serve", "--config", two.config); err == nil || !strings.Contains(out, "in use") {
 		t.Errorf("a second server on the same folder: %v, %s", err, out)
+	}
+}
+
+// TestLogReaderGone: the server outlives whoever reads its log, and a hangup right after it began.
+func TestLogReaderGone(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "")
+	s.account("ann@example.org", "secret")
+	cmd := exec.Command(binary, "serve", "--config", s.config)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	for lines := bufio.NewScanner(stderr); lines.Scan() && lines.Text() != "ready"; {
+	}
+	cmd.Process.Signal(syscall.SIGHUP)
+	stderr.Close()
+	s.imapLogin(t, "ann@example.org") // logs a line
+	s.imapLogin(t, "ann@example.org")
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("candor serve ended with %v", err)
 	}
 }
 

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func candor(t *testing.T, stdin string, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(stdin), &o, &e)
+	return o.String(), e.String(), code
+}
+
+// TestQuickstart: into an existing empty folder, named relative to the current one.
+func TestQuickstart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("data", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := candor(t, "", "quickstart", "--hostname", "mail.example.org", "--domain", "Example.ORG", "--data", "data", "--ports", "high", "--address", "::1")
+	if code != 0 || !strings.Contains(out, "MX    10 mail.example.org.") {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	c, err := loadConfig("data/candor.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := c.Listeners[0]; l.Address != "[::1]:2525" || c.Data != "data" {
+		t.Errorf("got %s, data %s", l.Address, c.Data)
+	}
+	for file, mode := range map[string]os.FileMode{"tls/key.pem": 0o600, "tls/cert.pem": 0o644, "candor.toml": 0o640} {
+		if info, err := os.Stat(filepath.Join("data", file)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: %v, %v", file, info.Mode(), err)
+		}
+	}
+	if out, errs, code := candor(t, " pass word \n", "account", "add", "ann@example.org", "--password-stdin", "--config", "data/candor.toml"); code != 0 {
+		t.Errorf("account add: exit %d: %s%s", code, out, errs)
+	}
+	out, errs, _ = candor(t, "", "account", "--config", "data/candor.toml", "list", "--json")
+	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"address":"postmaster@example.org"`) {
+		t.Errorf("accounts: %s%s", out, errs)
+	}
+}
+
+// TestQuickstartRefusals: what cannot become a server leaves nothing behind, so that the next try finds an
+// empty folder.
+func TestQuickstartRefusals(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	for name, c := range map[string]struct{ hostname, domain, address, want string }{
+		"hostname is a literal": {"[192.0.2.1]", "example.org", "", "--hostname"},
+		"hostname is no name":   {"a b", "example.org", "", "--hostname"},
+		"domain is a literal":   {"mail.example.org", "[192.0.2.1]", "", "--domain"},
+		"address is no address": {"mail.example.org", "example.org", "localhost", "--address"},
+	} {
+		_, errs, code := candor(t, "", "quickstart", "--hostname", c.hostname, "--domain", c.domain, "--data", dir, "--address", c.address)
+		if code != exitFailed || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: exit %d: %s", name, code, errs)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: the folder was made", name)
+		}
+	}
+}
