@@ -58,7 +58,11 @@ func (q *queueShowCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		fmt.Fprintf(std.out, "%s from %s, %d octets, accepted %s\n  came in: %s\n", i.ID, i.ReversePath, i.Size, i.Created.Format(time.RFC3339), i.Inbound.State.Row().Words)
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		for _, r := range i.Recipients {
-			fmt.Fprintf(t, "  %s\t%d attempts\tnext %s\t%s %s\n", r.Address, r.Attempts, r.Next.Format(time.RFC3339), r.RemoteMTA, r.Reply)
+			next := "under way"
+			if !r.Next.IsZero() {
+				next = "next " + r.Next.Format(time.RFC3339)
+			}
+			fmt.Fprintf(t, "  %s\t%d attempts\t%s\t%s %s\n", r.Address, r.Attempts, next, r.RemoteMTA, r.Reply)
 			if r.Transport != nil {
 				fmt.Fprintf(t, "\tlast attempt: %s Least accepted: %s, demanded by %s.\n", r.Transport.State.Row().Words, r.Transport.Floor, r.Transport.FloorSource)
 			}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,6 +24,9 @@ func (q *Queue) logDelivery(e *entry, v *verdict) {
 		level, text = slog.LevelWarn, "delivery fail"
 	case broken:
 		text = "delivery broken off"
+	}
+	if errors.Is(v.result.Err, ErrSettled) {
+		text = "delivery withdrawn"
 	}
 	if !q.o.Log.Enabled(q.ctx, level) {
 		return

@@ -352,12 +352,32 @@ func (q *Queue) runLocal(_ string, tasks []task) {
 
 func (q *Queue) runRemote(domain string, tasks []task) {
 	for _, t := range tasks {
+		if q.isRemoved(t.entry) {
+			q.finish(t, withdrawn(t))
+			continue
+		}
 		results := q.o.Remote.Deliver(q.ctx, t.entry.m, t.to())
 		q.finish(t, results)
 		if unreachable(results) && q.ctx.Err() == nil {
 			q.putOff(domain, results[0])
 		}
 	}
+}
+
+// isRemoved reports whether an operator has removed an item since its attempt was planned.
+func (q *Queue) isRemoved(e *entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return e.removed
+}
+
+// withdrawn are the results of an attempt that is not made any more.
+func withdrawn(t task) []Result {
+	results := make([]Result, len(t.recipients))
+	for i, r := range t.recipients {
+		results[i] = Result{Recipient: r.to, Err: ErrSettled}
+	}
+	return results
 }
 
 func unreachable(results []Result) bool {

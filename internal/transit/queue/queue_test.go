@@ -342,3 +342,29 @@ func TestRemoveDuringAttempt(t *testing.T) {
 		t.Errorf("%d copies of a removed message", n)
 	}
 }
+
+// TestRemoveBeforeAttempt: what waits behind a slow attempt and is removed meanwhile is not sent.
+func TestRemoveBeforeAttempt(t *testing.T) {
+	t.Parallel()
+	begun, gate := make(chan struct{}, 1), make(chan struct{})
+	out := newTransport(func(*Message, mail.Recipient) Result {
+		begun <- struct{}{}
+		<-gate
+		return Result{}
+	})
+	q := open(t, store(t, t.TempDir()), Options{Remote: out, PerDestination: 1})
+	q.Start()
+	put(t, q, newMessage(t, q, remote("bob@example.net")))
+	<-begun
+	second := newMessage(t, q, remote("cid@example.net"))
+	put(t, q, second)
+	if _, err := q.Remove(t.Context(), second.ID); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	wait(t, "end of the attempts", func() bool { return q.Stats().RemoteHeld == 0 })
+	empty(t, q)
+	if n := out.count(); n != 1 {
+		t.Errorf("%d attempts, want the first message's alone", n)
+	}
+}
