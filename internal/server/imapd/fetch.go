@@ -134,12 +134,12 @@ func (f *fetching) markSeen(ctx context.Context) error {
 		return err
 	}
 	sel.noteOwn(stored)
-	// Another session may have done it at the same time; the loop tells of that.
-	changed := stored.Changed
+	// Other flags may have changed meanwhile, and another session may have done the same at the same
+	// time, of which the loop tells.
+	changed := sel.box.Entries(nil, stored.Changed)
 	for i := range f.entries {
-		if e := &f.entries[i]; len(changed) > 0 && e.UID == changed[0] {
-			e.Flags |= mailbox.Seen
-			e.ModSeq = stored.ModSeq
+		if len(changed) > 0 && f.entries[i].UID == changed[0].UID {
+			f.entries[i] = changed[0]
 			changed = changed[1:]
 		}
 	}

@@ -174,8 +174,8 @@ func (s *session) tellFlags(uids []mailbox.UID) {
 	}
 }
 
-// noteOwn remembers a change whose FETCH responses its command sends. One that changed nothing
-// bears the ModSeq of somebody else's.
+// noteOwn remembers a change of which its command tells. One that changed nothing bears the ModSeq of
+// somebody else's.
 func (sel *selected) noteOwn(st mailbox.Stored) {
 	if len(st.Changed) > 0 {
 		sel.own = append(sel.own, st.ModSeq)

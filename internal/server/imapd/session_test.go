@@ -221,6 +221,39 @@ func TestManySessions(t *testing.T) {
 	}
 }
 
+// TestSilentAtOnce lets sessions change the same messages without hearing of their own changes: they
+// hear of all others, also of one that came between two looks of theirs.
+func TestSilentAtOnce(t *testing.T) {
+	w, _, addr, _ := serve(t)
+	w.Append(t, "ann@example.org", "INBOX", "Subject: x\n\nbody\n")
+	own := []string{`\Seen`, `\Answered`, `\Flagged`, `\Draft`}
+	var views []*view
+	for range own {
+		v := &view{t: t, c: dial(t, w, addr), flags: map[int]string{}}
+		v.command("SELECT INBOX")
+		v.command("FETCH 1 (UID FLAGS)")
+		views = append(views, v)
+	}
+	var wg sync.WaitGroup
+	for i, v := range views {
+		wg.Go(func() {
+			for n := range 301 {
+				v.command("STORE 1 " + []string{"+", "-"}[n%2] + "FLAGS.SILENT (" + own[i] + ")")
+			}
+		})
+	}
+	wg.Wait()
+	everyone(views, "NOOP")
+	// A flag that only the session itself sets may be missing: nothing need tell it that one.
+	for i, v := range views {
+		for j, flag := range own {
+			if i != j && !strings.Contains(v.flags[1], flag) {
+				t.Errorf("session %d sees %s, without %s", i, v.flags[1], flag)
+			}
+		}
+	}
+}
+
 // atOnce lets every session send steps commands, all at the same time.
 func atOnce(views []*view, steps int, next func(r *rand.Rand, messages int) string) {
 	var wg sync.WaitGroup

@@ -45,7 +45,7 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 	}
 	if a.Silent {
 		// What others did before must be told even so (RFC 9051, section 6.4.6), which afterwards
-		// cannot be told apart from this change.
+		// cannot be told apart from this change. What they do in this very moment is told with it.
 		if err := s.sync(ctx, false); err != nil {
 			return imap.Response{}, err
 		}
@@ -54,7 +54,9 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 	if err != nil {
 		return imap.Response{}, err
 	}
-	s.selected.noteOwn(stored)
+	if !a.Silent || stored.Before == s.selected.told {
+		s.selected.noteOwn(stored)
+	}
 	if s.selected.makesKeyword(a.Flags) {
 		if err := s.sync(ctx, false); err != nil {
 			return imap.Response{}, err

@@ -177,7 +177,8 @@ type Change struct {
 
 // Stored is the outcome of Store.
 type Stored struct {
-	ModSeq   ModSeq // the mailbox's HIGHESTMODSEQ when nothing changed
+	Before   ModSeq // the mailbox's HIGHESTMODSEQ before this change
+	ModSeq   ModSeq // and after it
 	Changed  []UID  // rising; got ModSeq
 	Modified []UID  // rising; failed UnchangedSince
 }
@@ -202,7 +203,7 @@ func (b *box) store(c *Change, names flagNames) (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	done := Stored{ModSeq: b.counters.highest}
+	done := Stored{Before: b.counters.highest, ModSeq: b.counters.highest}
 	if c.UnchangedSince != nil {
 		entries, done.Modified = unchangedSince(entries, *c.UnchangedSince)
 	}

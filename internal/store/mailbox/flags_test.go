@@ -58,10 +58,14 @@ func TestStoreUnchangedSince(t *testing.T) {
 	f.appendMany("INBOX", 3)
 	since := m.State().HighestModSeq
 	f.store1(m, AddFlags, []UID{2}, `\Seen`)
+	before := m.State().HighestModSeq
 	s, err := m.Store(t.Context(), Change{UIDs: []UID{1, 2, 3}, Mode: AddFlags, Flags: []string{`\Seen`}, UnchangedSince: &since})
 	f.must(err)
 	f.wantUIDs("changed", s.Changed, 1, 3)
 	f.wantUIDs("modified", s.Modified, 2)
+	if after := m.State().HighestModSeq; s.Before != before || s.ModSeq != after {
+		t.Errorf("from %d to %d, want from %d to %d", s.Before, s.ModSeq, before, after)
+	}
 	none := ModSeq(0)
 	s, err = m.Store(t.Context(), Change{UIDs: []UID{1}, Mode: AddFlags, Flags: []string{`\Flagged`}, UnchangedSince: &none})
 	f.must(err)
