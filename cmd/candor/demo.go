@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/server/web"
 )
 
 type demoCmd struct {
@@ -107,7 +108,16 @@ func prepareDemo(ctx context.Context, dir string) (*config, []person, error) {
 
 func showDemo(ctx context.Context, w io.Writer, c *config, people []person) error {
 	fmt.Fprintf(w, "\nListeners of %s\n\n", c.hostname)
-	printListeners(w, c)
+	server, err := web.Dial(ctx, c.socket())
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	status, err := server.ServerStatus(ctx)
+	if err != nil {
+		return err
+	}
+	writeListeners(w, status.Listeners)
 	fmt.Fprintf(w, "\nClient settings (trust the certificate %s)\n\n", c.TLS.Cert)
 	printSettings(w, c, people)
 	proof, err := c.prove(ctx, people[0], people[1])

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"candor/internal/mail"
 	"candor/internal/server/web"
+	"candor/internal/store/directory"
 )
 
 type statusCmd struct{}
@@ -33,14 +35,17 @@ func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		for _, w := range s.Warnings {
 			fmt.Fprintf(std.out, "Warning: %s\n", w)
 		}
-		writeListeners(std.out, s.Listeners)
-		return nil
+		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		for _, l := range s.Listeners {
+			fmt.Fprintf(t, "  %s\t%s\n", l.Address, l.Words)
+		}
+		return t.Flush()
 	})
 }
 
 // status counts what there is. A zero start means that no server runs.
 func (p *parts) status(ctx context.Context, c *config, started time.Time, warnings []string) (web.Status, error) {
-	s := web.Status{Running: !started.IsZero(), Hostname: c.hostname, Started: started, Warnings: warnings, Listeners: c.listenerStatus()}
+	s := web.Status{Running: !started.IsZero(), Hostname: c.hostname, Started: started, Warnings: warnings, Listeners: p.listenerStatus(c)}
 	domains, err := p.directory.Domains(ctx)
 	if err != nil {
 		return s, err
@@ -53,33 +58,27 @@ func (p *parts) status(ctx context.Context, c *config, started time.Time, warnin
 	return s, nil
 }
 
+// loginServices are the services that people log in to.
+var loginServices = map[string]directory.Service{"submission": directory.Submission, "imap": directory.IMAP, "pop3": directory.POP3}
+
 // listenerStatus describes every listener in the words of the specification, T-30.
-func (c *config) listenerStatus() []web.ListenerStatus {
+func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 	var all []web.ListenerStatus
 	for _, l := range c.Listeners {
-		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: l.TLS, Login: "after TLS: password, SCRAM"}
+		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: l.TLS, Login: "never"}
 		listener := c.listenerOf(l)
-		floor, source := listener.Floor()
-		if l.Service == "smtp" || l.Service == "http" {
-			s.Login = "never"
+		s.Floor, s.FloorSource = listener.Floor()
+		if service, is := loginServices[l.Service]; is {
+			s.Login = "before TLS: never; after TLS: " + strings.Join(p.directory.Mechanisms(service), ", ")
 		}
-		s.Floor = floor
-		s.Words = fmt.Sprintf("TLS %s. Least state accepted: %s (demanded by %s). %s Login offered: before TLS: never; %s.",
-			modeWords[l.TLS], floor, source, floor.Row().Words, s.Login)
+		_, port := bind(l.Address)
+		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s))
 		all = append(all, s)
 	}
 	return all
 }
 
-var modeWords = map[string]string{
-	modeImplicit:      "from the first byte",
-	modeRequired:      "by STARTTLS, and nothing else works before it",
-	modeOpportunistic: "by STARTTLS where the other side wants it",
-	modeNone:          "not offered",
-}
-
-func printListeners(w io.Writer, c *config) { writeListeners(w, c.listenerStatus()) }
-
+// writeListeners prints the listeners as a table.
 func writeListeners(w io.Writer, listeners []web.ListenerStatus) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer t.Flush()

@@ -40,8 +40,10 @@ type ListenerStatus struct {
 	Address string              `json:"address"`
 	Mode    string              `json:"tls"`
 	Floor   mail.TransportState `json:"tls.floor"`
-	Login   string              `json:"login"`
-	Words   string              `json:"words"`
+	// FloorSource is who demands the floor.
+	FloorSource string `json:"tls.floor_source"`
+	Login       string `json:"login"`
+	Words       string `json:"words"`
 }
 
 // Domains returns the domains that are ours.

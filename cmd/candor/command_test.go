@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,35 @@ func TestQuickstart(t *testing.T) {
 	out, errs, _ = candor(t, "", "account", "--config", "data/candor.toml", "list", "--json")
 	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"address":"postmaster@example.org"`) {
 		t.Errorf("accounts: %s%s", out, errs)
+	}
+}
+
+// TestStatus: of a server that does not run, and of one with a configuration of five lines.
+func TestStatus(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "candor.toml")
+	if err := os.WriteFile(config, []byte(minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := candor(t, "", "status", "--config", config)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	for _, want := range []string{
+		"mail.example.org is not running.\n",
+		"Port 25 (smtp): TLS opportunistic. Least state accepted: clear. Login offered: never. ",
+		"Port 587 (submission): TLS required. Least state accepted: encrypted-unauthenticated. Login offered: before TLS: never; after TLS: SCRAM-SHA-256, PLAIN, LOGIN. ",
+		"Port 995 (pop3): TLS implicit. Least state accepted: encrypted-unauthenticated. ",
+		"Port 80 (http): TLS none. Least state accepted: clear. Login offered: never. ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	var status map[string]any
+	out, errs, _ = candor(t, "", "status", "--json", "--config", config)
+	if err := json.Unmarshal([]byte(out), &status); err != nil || status["running"] != false {
+		t.Errorf("%v: %s%s", err, out, errs)
 	}
 }
 
