@@ -182,9 +182,6 @@ func (sel *selected) criteria(k imap.SearchKey) (mailbox.Criteria, error) {
 	case imap.SearchUID:
 		return mailbox.Criteria{Op: mailbox.InUIDs, UIDs: sel.byUID(k.Set)}, nil
 	case imap.SearchSet:
-		if len(sel.uids) == 0 && wholeMailbox(k.Set) {
-			return mailbox.Criteria{Op: mailbox.InUIDs}, nil
-		}
 		uids, err := sel.bySequence(k.Set)
 		return mailbox.Criteria{Op: mailbox.InUIDs, UIDs: uids}, err
 	}
@@ -209,9 +206,4 @@ func (sel *selected) criteria(k imap.SearchKey) (mailbox.Criteria, error) {
 		c.Children = append(c.Children, cc)
 	}
 	return c, nil
-}
-
-// wholeMailbox reports whether a set is "1:*", which programs also search an empty mailbox for.
-func wholeMailbox(s imap.NumSet) bool {
-	return len(s.Ranges) == 1 && s.Ranges[0] == imap.NumRange{First: 1, Last: 0}
 }

@@ -208,6 +208,9 @@ func (sel *selected) bySequence(set imap.NumSet) ([]mailbox.UID, error) {
 		return sel.saved, nil
 	}
 	n := uint32(len(sel.uids))
+	if n == 0 && wholeMailbox(set) {
+		return nil, nil
+	}
 	ranges := make([]indexes, 0, 8)
 	for _, r := range set.Ranges {
 		lo, hi := ordered(r, n)
@@ -217,6 +220,11 @@ func (sel *selected) bySequence(set imap.NumSet) ([]mailbox.UID, error) {
 		ranges = append(ranges, indexes{int(lo) - 1, int(hi)})
 	}
 	return sel.collect(ranges), nil
+}
+
+// wholeMailbox reports whether a set is "1:*", which programs also say of an empty mailbox.
+func wholeMailbox(s imap.NumSet) bool {
+	return len(s.Ranges) == 1 && s.Ranges[0] == imap.NumRange{First: 1, Last: 0}
 }
 
 // byUID turns a set of UIDs into those that the client knows; the rest is ignored (RFC 9051,
