@@ -65,28 +65,37 @@ func (p passwordFlag) read(std *stdio) (string, error) {
 	return first, nil
 }
 
-type accountAddCmd struct {
+// newPassword is the address of an account with its password to come.
+type newPassword struct {
 	Address string `arg:"" help:"Address of the account."`
 	passwordFlag
 }
 
-// Run adds the account.
-func (a *accountAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
+// run reads the password and carries out act with it.
+func (n *newPassword) run(ctx context.Context, c *cli, std *stdio, act func(operator, mail.Address, string) error, done string) error {
+	address, err := mail.ParseAddress(n.Address)
 	if err != nil {
 		return err
 	}
-	password, err := a.read(std)
+	password, err := n.read(std)
 	if err != nil {
 		return err
 	}
 	return operate(ctx, c, func(o operator) error {
-		if err := o.AddAccount(ctx, address, password); err != nil {
+		if err := act(o, address, password); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s is added.\n", address)
+		fmt.Fprintf(std.out, done, address)
 		return nil
 	})
+}
+
+type accountAddCmd struct{ newPassword }
+
+// Run adds the account.
+func (a *accountAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	add := func(o operator, address mail.Address, password string) error { return o.AddAccount(ctx, address, password) }
+	return a.run(ctx, c, std, add, "%s is added.\n")
 }
 
 type accountListCmd struct{}
@@ -147,26 +156,10 @@ func (a *accountRemoveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	})
 }
 
-type accountPasswordCmd struct {
-	Address string `arg:"" help:"Address of the account."`
-	passwordFlag
-}
+type accountPasswordCmd struct{ newPassword }
 
 // Run sets the password.
 func (a *accountPasswordCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
-	if err != nil {
-		return err
-	}
-	password, err := a.read(std)
-	if err != nil {
-		return err
-	}
-	return operate(ctx, c, func(o operator) error {
-		if err := o.SetPassword(ctx, address, password); err != nil {
-			return err
-		}
-		fmt.Fprintf(std.out, "The password of %s is set.\n", address)
-		return nil
-	})
+	set := func(o operator, address mail.Address, password string) error { return o.SetPassword(ctx, address, password) }
+	return a.run(ctx, c, std, set, "The password of %s is set.\n")
 }

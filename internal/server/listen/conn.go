@@ -74,9 +74,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	return w.TCPConn.Read(p)
 }
 
-// NetConn returns the socket, for options; not for reading.
-func (w *wire) NetConn() net.Conn { return w.TCPConn }
-
 func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {

@@ -3,17 +3,17 @@ package pop3d
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/server/listen"
 	"candor/internal/store/directory"
 )
 
-// sasl is the SASL capability: the mechanisms for this connection. RFC 5034, section 3.
-func (s *session) sasl() string {
+// saslCapability names the SASL capability: the mechanisms for this connection. RFC 5034, section 3.
+func (s *session) saslCapability() string {
 	return "SASL " + strings.Join(s.mechanisms(), " ")
 }
 
@@ -34,7 +34,7 @@ func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
 	}
 	var response []byte
 	if hasInitial {
-		if response, err = decodeInitial(initial); err != nil {
+		if response, err = sasl.DecodeInitial(initial); err != nil {
 			return reply{}, err
 		}
 	}
@@ -52,9 +52,6 @@ func (s *session) listMechanisms() reply {
 		return nil
 	}}
 }
-
-// errCancelled ends an exchange that the client gave up with "*".
-var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled")
 
 // exchange passes challenges and responses on until the mechanism is done.
 func (s *session) exchange(ctx context.Context, x *directory.Exchange, response []byte) error {
@@ -78,7 +75,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, response 
 
 // prompt sends a challenge and reads the response.
 func (s *session) prompt(challenge []byte) ([]byte, error) {
-	s.say("+ " + base64.StdEncoding.EncodeToString(challenge))
+	s.say("+ " + sasl.Encode(challenge))
 	if err := s.conn.Flush(); err != nil {
 		return nil, &lostError{err}
 	}
@@ -90,13 +87,10 @@ func (s *session) prompt(challenge []byte) ([]byte, error) {
 		return nil, &lostError{err}
 	}
 	line, crlf := bytes.CutSuffix(line, []byte("\r\n"))
-	switch {
-	case !crlf:
+	if !crlf {
 		return nil, mail.Errorf(mail.Syntax, "lines end in CRLF")
-	case string(line) == "*":
-		return nil, errCancelled
 	}
-	return decode(line)
+	return sasl.DecodeResponse(line)
 }
 
 // lostError says that the connection failed within an exchange.
@@ -112,21 +106,4 @@ func (s *session) exchangeFailed(x *directory.Exchange, mechanism string, err er
 		return reply{}, err
 	}
 	return reply{}, s.denied(x.Login(), mechanism, err)
-}
-
-// decodeInitial decodes an initial response; "=" is an empty one (RFC 5034, section 4).
-func decodeInitial(text []byte) ([]byte, error) {
-	if string(text) == "=" {
-		return []byte{}, nil
-	}
-	return decode(text)
-}
-
-func decode(text []byte) ([]byte, error) {
-	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(b, text)
-	if err != nil {
-		return nil, mail.Errorf(mail.Syntax, "the response is not base64")
-	}
-	return b[:n], nil
 }
