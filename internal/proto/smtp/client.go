@@ -215,7 +215,8 @@ func (p MailParams) String() string {
 const group = 50
 
 // Begin starts a mail transaction: MAIL, then RCPT for each of to, in groups when the server offers
-// PIPELINING. When MAIL is refused, rcpts is nil or holds what pipelined commands were answered.
+// PIPELINING. When MAIL is refused, rcpts is nil or holds what pipelined commands were answered. With an
+// error after MAIL it holds the replies that came before.
 func (c *Client) Begin(from mail.ReversePath, p MailParams, to []mail.Address) (reply Reply, rcpts []Reply, err error) {
 	_, pipelining := c.Extension("PIPELINING")
 	if !pipelining {
@@ -229,7 +230,12 @@ func (c *Client) Begin(from mail.ReversePath, p MailParams, to []mail.Address) (
 	if reply, err = c.readReply(c.timeouts.Mail); err != nil {
 		return Reply{}, nil, err
 	}
-	if rcpts, err = c.readRcpts(nil, first); err != nil || reply.Class() != 2 {
+	rcpts, err = c.readRcpts(nil, first)
+	if reply.Class() != 2 {
+		// Servers that refuse everybody do not wait for the rest.
+		return reply, rcpts, nil
+	}
+	if err != nil {
 		return reply, rcpts, err
 	}
 	for rest := to[first:]; len(rest) > 0; {

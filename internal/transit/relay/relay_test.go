@@ -215,6 +215,8 @@ func TestFaults(t *testing.T) {
 		{"RCPT closes", &server{replies: map[string]string{"RCPT": ""}}, "4.4.2"},
 		{"DATA 554", &server{replies: map[string]string{"DATA": "554 5.6.0 no"}}, "5.6.0"},
 		{"DATA 250", &server{replies: map[string]string{"DATA": "250 2.0.0 what?"}}, "4.4.2"},
+		{"MAIL 554, and closes", &server{extensions: []string{"PIPELINING"}, replies: map[string]string{"MAIL": "last:554 5.7.1 blocked"}}, "5.7.1"},
+		{"MAIL 421, and closes", &server{extensions: []string{"PIPELINING"}, replies: map[string]string{"MAIL": "last:421 4.7.0 too many"}}, "4.7.0"},
 		{"MAIL 251", &server{replies: map[string]string{"MAIL": "251 2.1.0 odd"}}, "ok"},
 		{"message 251", &server{replies: map[string]string{"DATA": "dot:251 2.0.0 odd"}}, "ok"},
 		{"message 552", &server{replies: map[string]string{"DATA": "dot:552 5.3.4 too big"}}, "5.3.4"},
@@ -312,6 +314,21 @@ func TestNextHostOnTemporaryFailure(t *testing.T) {
 	}
 	if len(first.received()) != 1 || len(second.received()) != 1 || strings.Contains(second.said(), "bob@") {
 		t.Errorf("second host heard:\n%s", second.said())
+	}
+}
+
+// TestRefusalBeforeTheEnd: what was said to a recipient counts, although the connection then breaks.
+func TestRefusalBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, extensions := range [][]string{nil, {"PIPELINING"}} {
+		s := &server{extensions: extensions, replies: map[string]string{"RCPT TO:<cid@example.net>": "last:550 5.1.1 no cid"}}
+		b := newBench(t, oneMX, s.start(t, "127.0.0.1", 0))
+		res := b.send("bob@example.net", "cid@example.net", "dan@example.net")
+		for i, want := range []string{"4.4.2", "5.1.1", "4.4.2"} {
+			if got := status(res[i]); got != want {
+				t.Errorf("%v, recipient %d: %s (%v), want %s", extensions, i, got, res[i].Err, want)
+			}
+		}
 	}
 }
 

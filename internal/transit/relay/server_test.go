@@ -26,7 +26,7 @@ import (
 )
 
 // server is an SMTP server with faults. Replies by verb replace the usual ones; an empty reply closes
-// the connection.
+// the connection, as does one that begins with "last:", once it is said.
 type server struct {
 	t          *testing.T
 	extensions []string
@@ -115,6 +115,10 @@ func (s *server) serve(c net.Conn) {
 			reply, ok = s.replies[verb]
 		}
 		if ok && reply == "" {
+			return
+		}
+		if text, last := strings.CutPrefix(reply, "last:"); last {
+			say(text)
 			return
 		}
 		switch {

@@ -61,6 +61,7 @@ func (t *transaction) run() (again, ok bool) {
 	}
 	reply, rcpts, ioErr := c.Begin(t.m.Envelope.ReversePath, params, addrs)
 	if ioErr != nil {
+		t.judge(to[:len(rcpts)], rcpts)
 		t.note(t.session.early("MAIL", smtp.Reply{}, ioErr))
 		return false, false
 	}
