@@ -13,9 +13,6 @@ func (s *session) status(ctx context.Context, a imap.Status) (imap.Response, err
 	if err != nil {
 		return imap.Response{}, err
 	}
-	if a.Items&imap.StatusHighestModSeq != 0 {
-		s.condStore = true
-	}
 	return imap.Response{}, s.sendStatus(ctx, info, a.Items)
 }
 
@@ -23,6 +20,9 @@ func (s *session) sendStatus(ctx context.Context, info mailbox.Info, items imap.
 	st, err := s.account.Status(ctx, info.ID)
 	if err != nil {
 		return err
+	}
+	if items&imap.StatusHighestModSeq != 0 {
+		s.condStore = true
 	}
 	b := s.appendName(append(s.scratch, "* STATUS "...), info.Name)
 	b = imap.AppendStatus(append(b, ' '), items, imap.StatusData{
