@@ -94,7 +94,9 @@ type accountAddCmd struct{ newPassword }
 
 // Run adds the account.
 func (a *accountAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	add := func(o operator, address mail.Address, password string) error { return o.AddAccount(ctx, address, password) }
+	add := func(o operator, address mail.Address, password string) error {
+		return o.AddAccount(ctx, address, password)
+	}
 	return a.run(ctx, c, std, add, "%s is added.\n")
 }
 
@@ -160,6 +162,8 @@ type accountPasswordCmd struct{ newPassword }
 
 // Run sets the password.
 func (a *accountPasswordCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	set := func(o operator, address mail.Address, password string) error { return o.SetPassword(ctx, address, password) }
+	set := func(o operator, address mail.Address, password string) error {
+		return o.SetPassword(ctx, address, password)
+	}
 	return a.run(ctx, c, std, set, "The password of %s is set.\n")
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func candor(t *testing.T, stdin string, args ...string) (out, errs string, code int) {
@@ -44,6 +47,50 @@ func TestQuickstart(t *testing.T) {
 	out, errs, _ = candor(t, "", "account", "--config", "data/candor.toml", "list", "--json")
 	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"address":"postmaster@example.org"`) {
 		t.Errorf("accounts: %s%s", out, errs)
+	}
+}
+
+// TestServeWaitsForCommand: a server that starts while a command has the store waits for it to end.
+func TestServeWaitsForCommand(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "candor.toml")
+	if err := os.WriteFile(config, []byte(minimal+"[[listener]]\nservice = \"imap\"\naddress = \"127.0.0.1:0\"\ntls = \"implicit\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeCertificate(filepath.Join(dir, "tls"), "mail.example.org", true); err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command, err := openOffline(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- serve(ctx, c, io.Discard, func() { close(ready) }) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("the server did not wait: %v", err)
+	case <-time.After(200 * time.Millisecond): // it has met the lock by now; if not, the test proves nothing
+	}
+	if err := command.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("the server did not start: %v", err)
+	}
+	if _, errs, code := candor(t, "", "serve", "--config", config); code != exitFailed || !strings.Contains(errs, "in use by another candor") {
+		t.Errorf("a second server: exit %d: %s", code, errs)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

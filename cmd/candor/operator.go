@@ -60,7 +60,7 @@ func openOperator(ctx context.Context, file string) (operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(15 * time.Second); ; {
+	for end := time.Now().Add(lockPatience); ; {
 		client, err := web.Dial(ctx, c.socket())
 		if err == nil {
 			return client, nil
@@ -72,11 +72,23 @@ func openOperator(ctx context.Context, file string) (operator, error) {
 		if !errors.Is(err, kv.ErrLocked) || time.Now().After(end) {
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		if err := pause(ctx); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// lockPatience is how long to wait for one who holds the store without answering: a server that starts or
+// ends, or a command.
+const lockPatience = 15 * time.Second
+
+// pause waits before the next look at the store's lock.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(100 * time.Millisecond):
+		return nil
 	}
 }
 

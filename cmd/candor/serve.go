@@ -55,7 +55,7 @@ func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err e
 	hangups := catchHangups()
 	log := newLog(logTo)
 	defer runtime.KeepAlive(make([]byte, ballast))
-	p, err := openParts(ctx, c, log)
+	p, err := openServing(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,23 @@ type parts struct {
 // operations are what an operator can do with the parts.
 func (p *parts) operations(status func(context.Context) (web.Status, error)) *web.Operations {
 	return &web.Operations{Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Status: status}
+}
+
+// openServing opens the parts for a server. While a command has the store it waits; another server is an error
+// at once.
+func openServing(ctx context.Context, c *config, log *slog.Logger) (*parts, error) {
+	for end := time.Now().Add(lockPatience); ; {
+		p, err := openParts(ctx, c, log)
+		if !errors.Is(err, kv.ErrLocked) || time.Now().After(end) {
+			return p, err
+		}
+		if other, dialErr := web.Dial(ctx, c.socket()); dialErr == nil {
+			return nil, errors.Join(err, other.Close())
+		}
+		if err := pause(ctx); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // openParts opens the store and what stands on it. On an error nothing stays open.
