@@ -89,8 +89,9 @@ func (q *Queue) fate(e *entry, v *verdict, now time.Time) fate {
 		return refused
 	case v.result.Err == nil:
 		return delivered
-	case errors.Is(v.result.Err, ErrSettled):
+	case errors.Is(v.result.Err, ErrSettled), q.isRemoved(e):
 		// An operator removed it during the attempt: nothing was stored, nothing is to be done.
+		v.result.Err = ErrSettled
 		return delivered
 	case q.ctx.Err() != nil && mail.AsError(v.result.Err).Status.Temporary():
 		return broken

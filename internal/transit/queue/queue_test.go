@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -343,19 +346,25 @@ func TestRemoveDuringAttempt(t *testing.T) {
 	}
 }
 
-// TestRemoveBeforeAttempt: what waits behind a slow attempt and is removed meanwhile is not sent.
+// TestRemoveBeforeAttempt: what waits behind a slow attempt and is removed meanwhile is not sent. Nobody
+// says that a removed message will be tried again.
 func TestRemoveBeforeAttempt(t *testing.T) {
 	t.Parallel()
 	begun, gate := make(chan struct{}, 1), make(chan struct{})
-	out := newTransport(func(*Message, mail.Recipient) Result {
+	out := newTransport(func(m *Message, to mail.Recipient) Result {
 		begun <- struct{}{}
 		<-gate
-		return Result{}
+		return temporary(m, to)
 	})
-	q := open(t, store(t, t.TempDir()), Options{Remote: out, PerDestination: 1})
+	var log bytes.Buffer
+	q := open(t, store(t, t.TempDir()), Options{Remote: out, PerDestination: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	q.Start()
-	put(t, q, newMessage(t, q, remote("bob@example.net")))
+	first := newMessage(t, q, remote("bob@example.net"))
+	put(t, q, first)
 	<-begun
+	if _, err := q.Remove(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
 	second := newMessage(t, q, remote("cid@example.net"))
 	put(t, q, second)
 	if _, err := q.Remove(t.Context(), second.ID); err != nil {
@@ -366,5 +375,11 @@ func TestRemoveBeforeAttempt(t *testing.T) {
 	empty(t, q)
 	if n := out.count(); n != 1 {
 		t.Errorf("%d attempts, want the first message's alone", n)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "delivery withdrawn"); n != 2 || strings.Contains(log.String(), "delivery defer") {
+		t.Errorf("%d attempts logged as withdrawn, want 2:\n%s", n, log.String())
 	}
 }
