@@ -3,6 +3,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME ?= 30s
+BENCHTIME ?= 200ms
 
 .PHONY: build run test check bench fuzz docs vuln install-test-tools
 
@@ -26,8 +27,9 @@ check:
 	$(STATICCHECK) ./...
 	$(GO) test ./internal
 
+# Each benchmark for BENCHTIME; one package after the other, so that they do not disturb one another.
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 # Each fuzz target for FUZZTIME.
 fuzz:
