@@ -64,7 +64,7 @@ func (s *session) newListing(ctx context.Context, a imap.List) (*listing, error)
 	for _, p := range a.Patterns {
 		// A pattern that is no name in modified UTF-7 matches nothing.
 		if name, err := s.name(a.Reference + p); err == nil {
-			l.patterns = append(l.patterns, canonicalInbox(name))
+			l.patterns = append(l.patterns, mailbox.CanonicalName(name))
 		}
 	}
 	boxes, err := s.account.Mailboxes(ctx)
@@ -200,15 +200,6 @@ func ancestors(name string) func(func(string) bool) {
 			}
 		}
 	}
-}
-
-// canonicalInbox writes INBOX, which has no case, as the store does.
-func canonicalInbox(name string) string {
-	const inbox = "INBOX"
-	if len(name) >= len(inbox) && strings.EqualFold(name[:len(inbox)], inbox) && (len(name) == len(inbox) || name[len(inbox)] == '/') {
-		return inbox + name[len(inbox):]
-	}
-	return name
 }
 
 // matchPattern reports whether name matches: "*" stands for anything, "%" for anything without a

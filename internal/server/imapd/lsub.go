@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"candor/internal/proto/imap"
+	"candor/internal/store/mailbox"
 )
 
 // lsub lists subscribed names. RFC 3501, section 6.3.9: where "%" would stop above a subscribed
@@ -15,7 +16,7 @@ func (s *session) lsub(ctx context.Context, a imap.List) (imap.Response, error) 
 	if err != nil {
 		return imap.Response{}, nil
 	}
-	pattern = canonicalInbox(pattern)
+	pattern = mailbox.CanonicalName(pattern)
 	names, err := s.account.Subscriptions(ctx)
 	if err != nil {
 		return imap.Response{}, err

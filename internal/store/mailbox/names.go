@@ -22,13 +22,22 @@ const (
 	maxSubscriptions = 20_000
 )
 
-// parseName makes a mailbox name canonical: Net-Unicode is NFC (RFC 9051, section 5.1), and INBOX, also as
-// the first component, is in capitals. Errors: Syntax.
+// CanonicalName returns name, or a pattern of names, as mailboxes bear it: Net-Unicode is NFC (RFC 9051,
+// section 5.1), and INBOX, also as the first component, is in capitals.
+func CanonicalName(name string) string {
+	name = norm.NFC.String(name)
+	if first, _, _ := strings.Cut(name, separator); strings.EqualFold(first, inbox) {
+		return inbox + name[len(inbox):]
+	}
+	return name
+}
+
+// parseName makes a mailbox name canonical. Errors: Syntax.
 func parseName(name string) (string, error) {
 	if len(name) > maxName || !utf8.ValidString(name) {
 		return "", mail.Errorf(mail.Syntax, "mailbox name is too long or not UTF-8")
 	}
-	name = norm.NFC.String(name)
+	name = CanonicalName(name)
 	if strings.ContainsFunc(name, forbidden) {
 		return "", mail.Errorf(mail.Syntax, "mailbox name holds a control character")
 	}
@@ -40,9 +49,6 @@ func parseName(name string) (string, error) {
 	}
 	if len(parts) > maxDepth || len(name) > maxName {
 		return "", mail.Errorf(mail.Syntax, "mailbox name is too long or too deep")
-	}
-	if strings.EqualFold(parts[0], inbox) {
-		name = inbox + name[len(inbox):]
 	}
 	return name, nil
 }
