@@ -6,24 +6,12 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
-
-	"candor/internal/mail"
 )
 
 // ID names a queue item; its text goes into Received fields, replies and logs. IDs sort by age.
 type ID string
 
 var idText = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
-
-// ParseID checks text that an operator typed.
-//
-// Errors: NotFound, since no item can have such an ID.
-func ParseID(s string) (ID, error) {
-	if _, err := idText.DecodeString(s); err != nil || len(s) != idSize {
-		return "", mail.Errorf(mail.NotFound, "%.40q is not in the queue", s)
-	}
-	return ID(s), nil
-}
 
 // ids makes IDs: 48 bits of milliseconds, then 32 bits that begin at random in each millisecond and
 // count on within it, so that items of one millisecond keep their order and two runs of the program
