@@ -49,15 +49,27 @@ func (s *session) sync(ctx context.Context, expunges bool) error {
 	if sel == nil {
 		return nil
 	}
+	changed, err := s.observe(ctx, expunges)
+	if err != nil {
+		return err
+	}
+	s.tellFlags(changed, sel.own)
+	sel.own = sel.own[:0]
+	return nil
+}
+
+// observe is sync but for the messages whose flags have changed, which it returns.
+func (s *session) observe(ctx context.Context, expunges bool) ([]mailbox.UID, error) {
+	sel := s.selected
 	var d mailbox.Delta
 	select {
 	case <-sel.changed:
 		var err error
 		if d, err = sel.box.Changes(ctx, sel.told); err != nil {
-			return goneIfNotFound(err)
+			return nil, goneIfNotFound(err)
 		}
 		if d.Gone {
-			return lost(errMailboxGone)
+			return nil, lost(errMailboxGone)
 		}
 		sel.told, sel.changed = d.ModSeq, sel.box.Wait(d.ModSeq)
 		sel.noteExpunged(d.Expunged)
@@ -68,9 +80,7 @@ func (s *session) sync(ctx context.Context, expunges bool) error {
 		s.tellExpunged()
 	}
 	s.tellAdded(d.Added)
-	s.tellFlags(d.Changed)
-	sel.own = sel.own[:0]
-	return nil
+	return d.Changed, nil
 }
 
 // goneIfNotFound ends the session when its mailbox, or the whole account, was removed.
@@ -159,12 +169,12 @@ func (s *session) sendFlagNames() {
 	s.send(append(b, "] Flags that are kept\r\n"...))
 }
 
-// tellFlags sends FETCH for messages whose flags were changed by others.
-func (s *session) tellFlags(uids []mailbox.UID) {
+// tellFlags sends FETCH for messages whose flags have changed, unless by one of the changes in told.
+func (s *session) tellFlags(uids []mailbox.UID, told []mailbox.ModSeq) {
 	sel := s.selected
 	for chunk := range slices.Chunk(uids, entryChunk) {
 		for _, e := range sel.box.Entries(nil, chunk) {
-			if slices.Contains(sel.own, e.ModSeq) {
+			if slices.Contains(told, e.ModSeq) {
 				continue
 			}
 			if at, ok := slices.BinarySearch(sel.uids, e.UID); ok {

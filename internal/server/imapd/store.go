@@ -43,10 +43,12 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 	if len(uids) == 0 {
 		return imap.Response{}, nil
 	}
+	var others []mailbox.UID
 	if a.Silent {
 		// What others did before must be told even so (RFC 9051, section 6.4.6), which afterwards
 		// cannot be told apart from this change. What they do in this very moment is told with it.
-		if err := s.sync(ctx, false); err != nil {
+		var err error
+		if others, err = s.observe(ctx, false); err != nil {
 			return imap.Response{}, err
 		}
 	}
@@ -62,6 +64,8 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 			return imap.Response{}, err
 		}
 	}
+	// The flags as they are now: a client that counts on its change would lose it to older ones.
+	s.tellFlags(others, nil)
 	told := s.tellStored(a, uids, stored, byUID)
 	if len(stored.Modified) == 0 {
 		if !byUID && !a.Silent && told < len(uids) {
