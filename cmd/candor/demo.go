@@ -149,12 +149,7 @@ func printSettings(w io.Writer, c *config, people []person) {
 		fmt.Fprintf(t, "  %s\tpassword %s\n", p.address, p.password)
 	}
 	fmt.Fprintln(t)
-	for _, s := range []struct{ what, service string }{{"Incoming (IMAP)", "imap"}, {"Incoming (POP3)", "pop3"}, {"Outgoing (SMTP)", "submission"}} {
-		if addr, err := c.demoAddress(s.service, modeImplicit); err == nil {
-			host, port, _ := net.SplitHostPort(addr)
-			fmt.Fprintf(t, "  %s\tserver %s\tport %s\tConnection security: SSL/TLS\tAuthentication: Normal password\tuser name: the whole address\n", s.what, host, port)
-		}
-	}
+	c.writeSettings(t, "127.0.0.1")
 }
 
 // prove sends a message from one account to the other and returns what was read back.

@@ -55,7 +55,7 @@ func (p *parts) openHTTP(c *config, operations *web.Operations, certificates *li
 		if l.TLS == modeImplicit {
 			s = tls.NewListener(s, certificates.HTTPS())
 		}
-		h.serve(s, web.Public(c.hostname, metrics), log)
+		h.serve(s, web.Public(c.hostname, c.help(), metrics), log)
 	}
 	return h, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -149,14 +150,17 @@ func statusFor(k mail.Kind) int {
 }
 
 // Public is what an HTTP listener shows: /metrics to loopback clients of a loopback address; in clear, a redirect
-// to HTTPS; nothing else yet.
-func Public(hostname mail.Domain, metrics http.Handler) http.Handler {
+// to HTTPS; there, help on "/", the page that refusals of the doors point to.
+func Public(hostname mail.Domain, help string, metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/metrics" && local(r):
 			metrics.ServeHTTP(w, r)
 		case r.TLS == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			http.Redirect(w, r, "https://"+string(hostname)+"/"+strings.TrimLeft(r.URL.EscapedPath(), "/"), http.StatusMovedPermanently)
+		case r.URL.Path == "/":
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			io.WriteString(w, help)
 		default:
 			http.NotFound(w, r)
 		}

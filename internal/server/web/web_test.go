@@ -183,7 +183,7 @@ func TestMetrics(t *testing.T) {
 // TestPublic: metrics only on loopback; a redirect in clear; nothing else.
 func TestPublic(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "numbers") })
-	h := web.Public("mail.example.org", metrics)
+	h := web.Public("mail.example.org", "help", metrics)
 	get := func(path, remote, local string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, "http://mail.example.org"+path, nil)
 		r.RemoteAddr = remote
@@ -202,6 +202,11 @@ func TestPublic(t *testing.T) {
 		if w := get("/metrics", c[0], c[1]); strings.Contains(w.Body.String(), "numbers") {
 			t.Errorf("from %s at %s: %d %s", c[0], c[1], w.Code, w.Body)
 		}
+	}
+	secure := httptest.NewRecorder()
+	h.ServeHTTP(secure, httptest.NewRequest(http.MethodGet, "https://mail.example.org/", nil))
+	if secure.Body.String() != "help" {
+		t.Errorf("under TLS: %d %s", secure.Code, secure.Body)
 	}
 	if w := get("//evil.example/x", "192.0.2.1:9", "192.0.2.2:80"); w.Header().Get("Location") != "https://mail.example.org/evil.example/x" {
 		t.Errorf("redirected to %q", w.Header().Get("Location"))
