@@ -340,9 +340,9 @@ func TestMutt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			saved := filepath.Join(t.TempDir(), "saved")
-			rc := write(t, "muttrc", fmt.Sprintf("set imap_user=\"bob@example.org\"\nset imap_pass=secret\nset pop_user=\"bob@example.org\"\nset pop_pass=secret\nset certificate_file=%s\nset ssl_verify_host=no\nset ssl_usesystemcerts=no\nset folder=/nonexistent\nset confirmcreate=no\nset confirmappend=no\nset delete=no\nset move=no\nset pop_delete=no\nset sleep_time=0\nset wait_key=no\n%s", s.cert, c.more))
+			rc := write(t, "muttrc", fmt.Sprintf("set imap_user=\"bob@example.org\"\nset imap_pass=secret\nset pop_user=\"bob@example.org\"\nset pop_pass=secret\nset certificate_file=%s\nset ssl_verify_host=no\nset folder=/nonexistent\nset confirmcreate=no\nset confirmappend=no\nset delete=no\nset move=no\nset pop_delete=no\nset sleep_time=0\nset wait_key=no\n%s", s.cert, c.more))
 			push := "push <limit>all<enter><first-entry><copy-message><kill-line>" + saved + "<enter><exit>"
-			out, err := output(t, "", "script", "-qec", fmt.Sprintf("timeout 60 %s -n -F %s -f %s -e '%s'", mutt, rc, c.url, push), "/dev/null")
+			out, err := onTerminal(t, mutt, "-n", "-F", rc, "-f", c.url, "-e", push)
 			got, readErr := os.ReadFile(saved)
 			if readErr != nil || !strings.Contains(string(got), "Subject: for mutt") {
 				t.Errorf("mutt saved %q (%v, %v)\n%s\n%s", got, err, readErr, out, s.log)

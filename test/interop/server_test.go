@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 // hostname is what the server calls itself; it is also in its certificate.
@@ -225,15 +227,40 @@ func (s *server) clientTLS() *tls.Config {
 // output runs a program to its end and returns its output and error.
 func output(t testing.TB, stdin string, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := command(t, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8")
 	err := cmd.Run()
 	return out.String(), err
+}
+
+// onTerminal runs a program that wants a terminal, on one that nobody types on, and returns what it showed.
+func onTerminal(t testing.TB, name string, args ...string) (string, error) {
+	t.Helper()
+	cmd := command(t, name, args...)
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan string)
+	go func() {
+		var out bytes.Buffer
+		_, _ = io.Copy(&out, terminal) // ends when the terminal is closed, on Linux with EIO
+		shown <- out.String()
+	}()
+	err = cmd.Wait()
+	terminal.Close()
+	return <-shown, err
+}
+
+// command is a program with a home of its own that ends after two minutes at most.
+func command(t testing.TB, name string, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C.UTF-8", "TERM=xterm")
+	return cmd
 }
 
 // must is output for a program that has to succeed.
