@@ -47,6 +47,7 @@ type Engine struct {
 	appender *appender
 	segments *handles
 	buffers  budget
+	holds    holds
 }
 
 // formatOfKeys is the version of kv's own rows and of the segments.
