@@ -3,53 +3,101 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // limits are the numbers of the specification, section 2.10, by the names they have in [limits].
 type limits struct {
-	firstByte, handshake, authenticate, greeting  time.Duration
-	smtpCommand, smtpData, imapIdle, pop3Idle     time.Duration
-	unauthenticated, unauthenticatedSMTP          int64
-	loginConnections, smtpConnections, handshakes int64
-	badCommands, badCommandsBeforeLogin, tries    int64
-	messageSize, headerSize, recipients           int64
-	exempt                                        []netip.Prefix
+	memory int64
+
+	firstByte, handshake, authenticate, greeting              time.Duration
+	smtpCommand, smtpData, smtpStore, imapIdle, pop3Idle      time.Duration
+	unauthenticated, unauthenticatedSMTP                      int64
+	loginConnections, smtpConnections, handshakes             int64
+	handshakesPerMinute, contentRate                          int64
+	badCommands, badCommandsBeforeLogin, tries                int64
+	commandLine, loginLine                                    int64
+	imapLine, imapLineBeforeLogin                             int64
+	imapLiterals, imapLiteralsBeforeLogin                     int64
+	messageSize, headerSize, recipients, mimeDepth, mimeParts int64
+
+	outConnect, outHandshake, outGreeting, outMail, outRcpt time.Duration
+	outData, outBlock, outEnd                               time.Duration
+	peerCertificates, peerChain                             int64
+
+	exempt []netip.Prefix
 }
 
-// limitRow is one number: exactly one of duration and count is set.
+// limitRow is one number: exactly one of duration and number is set.
 type limitRow struct {
 	name       string
 	duration   *time.Duration
-	count      *int64
+	number     *int64
+	octets     bool  // number may be written as "64KiB"
 	value      int64 // default, in seconds for a duration
 	least, top int64
 }
 
+func timeLimit(name string, d *time.Duration, value, least, top int64) limitRow {
+	return limitRow{name: name, duration: d, value: value, least: least, top: top}
+}
+
+func countLimit(name string, n *int64, value, least, top int64) limitRow {
+	return limitRow{name: name, number: n, value: value, least: least, top: top}
+}
+
+func sizeLimit(name string, n *int64, value, least, top int64) limitRow {
+	return limitRow{name: name, number: n, octets: true, value: value, least: least, top: top}
+}
+
 func (l *limits) rows() []limitRow {
 	return []limitRow{
-		{"first_byte_timeout", &l.firstByte, nil, 20, 5, 60},
-		{"handshake_timeout", &l.handshake, nil, 30, 5, 120},
-		{"authentication_timeout", &l.authenticate, nil, 180, 10, 600},
-		{"greeting_timeout", &l.greeting, nil, 60, 10, 300},
-		{"smtp_command_timeout", &l.smtpCommand, nil, 300, 10, 900},
-		{"smtp_data_timeout", &l.smtpData, nil, 180, 10, 900},
-		{"imap_idle_timeout", &l.imapIdle, nil, 1800, 1800, 7200},
-		{"pop3_idle_timeout", &l.pop3Idle, nil, 600, 600, 3600},
-		{"unauthenticated_per_address", nil, &l.unauthenticated, 20, 1, 100_000},
-		{"unauthenticated_per_address_smtp", nil, &l.unauthenticatedSMTP, 50, 1, 100_000},
-		{"login_connections", nil, &l.loginConnections, 2000, 10, 1_000_000},
-		{"smtp_connections", nil, &l.smtpConnections, 1000, 10, 1_000_000},
-		{"half_finished_handshakes", nil, &l.handshakes, 500, 10, 100_000},
-		{"bad_commands", nil, &l.badCommands, 20, 1, 1000},
-		{"bad_commands_before_login", nil, &l.badCommandsBeforeLogin, 10, 1, 1000},
-		{"authentication_tries", nil, &l.tries, 3, 1, 100},
-		{"message_size", nil, &l.messageSize, 50 << 20, 64 << 10, 1 << 30},
-		{"header_size", nil, &l.headerSize, 256 << 10, 16 << 10, 1 << 20},
-		{"recipients", nil, &l.recipients, 1000, 100, 100_000},
+		sizeLimit("memory", &l.memory, machineMemory(), leastMemory, mostMemory),
+		timeLimit("first_byte_timeout", &l.firstByte, 20, 5, 60),
+		timeLimit("handshake_timeout", &l.handshake, 30, 5, 120),
+		timeLimit("authentication_timeout", &l.authenticate, 180, 10, 600),
+		timeLimit("greeting_timeout", &l.greeting, 60, 10, 300),
+		timeLimit("smtp_command_timeout", &l.smtpCommand, 300, 10, 900),
+		timeLimit("smtp_data_timeout", &l.smtpData, 180, 10, 900),
+		timeLimit("smtp_store_timeout", &l.smtpStore, 600, 60, 1800),
+		timeLimit("imap_idle_timeout", &l.imapIdle, 1800, 1800, 7200),
+		timeLimit("pop3_idle_timeout", &l.pop3Idle, 600, 600, 3600),
+		sizeLimit("content_rate", &l.contentRate, 128, 16, 64<<10),
+		countLimit("unauthenticated_per_address", &l.unauthenticated, 20, 1, 100_000),
+		countLimit("unauthenticated_per_address_smtp", &l.unauthenticatedSMTP, 50, 1, 100_000),
+		countLimit("login_connections", &l.loginConnections, 2000, 10, 1_000_000),
+		countLimit("smtp_connections", &l.smtpConnections, 1000, 10, 1_000_000),
+		countLimit("half_finished_handshakes", &l.handshakes, 500, 10, 100_000),
+		countLimit("handshakes_per_minute", &l.handshakesPerMinute, 60, 1, 100_000),
+		countLimit("bad_commands", &l.badCommands, 20, 1, 1000),
+		countLimit("bad_commands_before_login", &l.badCommandsBeforeLogin, 10, 1, 1000),
+		countLimit("authentication_tries", &l.tries, 3, 1, 100),
+		sizeLimit("command_line", &l.commandLine, 2048, 1024, 12288),
+		sizeLimit("login_line", &l.loginLine, 12288, 12288, 60<<10),
+		sizeLimit("imap_line", &l.imapLine, 64<<10, 8<<10, 64<<10),
+		sizeLimit("imap_line_before_login", &l.imapLineBeforeLogin, 8<<10, 1<<10, 64<<10),
+		sizeLimit("imap_literals", &l.imapLiterals, 64<<10, 8<<10, 1<<20),
+		sizeLimit("imap_literals_before_login", &l.imapLiteralsBeforeLogin, 4<<10, 1<<10, 64<<10),
+		sizeLimit("message_size", &l.messageSize, 50<<20, 64<<10, 1<<30),
+		sizeLimit("header_size", &l.headerSize, 256<<10, 16<<10, 1<<20),
+		countLimit("recipients", &l.recipients, 1000, 100, 100_000),
+		countLimit("mime_depth", &l.mimeDepth, 100, 10, 1000),
+		countLimit("mime_parts", &l.mimeParts, 10_000, 100, 100_000),
+		timeLimit("outbound_connect_timeout", &l.outConnect, 30, 5, 300),
+		timeLimit("outbound_handshake_timeout", &l.outHandshake, 60, 5, 300),
+		timeLimit("outbound_greeting_timeout", &l.outGreeting, 300, 10, 900),
+		timeLimit("outbound_mail_timeout", &l.outMail, 300, 10, 900),
+		timeLimit("outbound_rcpt_timeout", &l.outRcpt, 300, 10, 900),
+		timeLimit("outbound_data_timeout", &l.outData, 120, 10, 900),
+		timeLimit("outbound_block_timeout", &l.outBlock, 180, 10, 900),
+		timeLimit("outbound_end_timeout", &l.outEnd, 600, 10, 1800),
+		sizeLimit("peer_certificates", &l.peerCertificates, 100<<10, 16<<10, 200<<10),
+		countLimit("peer_chain", &l.peerChain, 10, 2, 100),
 	}
 }
 
@@ -84,34 +132,87 @@ func (r limitRow) set(v int64) {
 		*r.duration = time.Duration(v) * time.Second
 		return
 	}
-	*r.count = v
+	*r.number = v
 }
 
-// parse accepts an integer, and for a duration also text such as "5m".
+// parse accepts an integer; for a duration also text such as "5m", for octets such as "64KiB".
 func (r limitRow) parse(value any) error {
 	v, ok := value.(int64)
-	if s, text := value.(string); text && r.duration != nil {
-		d, err := time.ParseDuration(s)
+	if s, text := value.(string); text {
+		var err error
+		switch {
+		case r.duration != nil:
+			v, err = parseSeconds(s)
+		case r.octets:
+			v, err = parseOctets(s)
+		default:
+			return fmt.Errorf("%q is not a whole number", s)
+		}
 		if err != nil {
-			return fmt.Errorf("%q is not a time: write seconds, or text such as \"5m\"", s)
+			return err
 		}
-		if d%time.Second != 0 {
-			return fmt.Errorf("%q is not a whole number of seconds", s)
-		}
-		v, ok = int64(d/time.Second), true
+		ok = true
 	}
 	if !ok {
 		return fmt.Errorf("%v is not a whole number", value)
 	}
 	if v < r.least || v > r.top {
-		unit := ""
-		if r.duration != nil {
-			unit = " seconds"
-		}
-		return fmt.Errorf("%d is out of range: use %d to %d%s (default %d)", v, r.least, r.top, unit, r.value)
+		return fmt.Errorf("%s is out of range: use %s to %s (default %s)", r.show(v), r.show(r.least), r.show(r.top), r.show(r.value))
 	}
 	r.set(v)
 	return nil
+}
+
+// show is a value as the manual writes it.
+func (r limitRow) show(v int64) string {
+	switch {
+	case r.duration != nil && v >= 60 && v%60 == 0:
+		return fmt.Sprintf("%d min", v/60)
+	case r.duration != nil:
+		return fmt.Sprintf("%d s", v)
+	case r.octets && v >= 1<<10:
+		return showOctets(v)
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+func parseSeconds(s string) (int64, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a time: write seconds, or text such as \"5m\"", s)
+	}
+	if d%time.Second != 0 {
+		return 0, fmt.Errorf("%q is not a whole number of seconds", s)
+	}
+	return int64(d / time.Second), nil
+}
+
+// octetUnits are the units of sizes, the greatest first.
+var octetUnits = []struct {
+	name   string
+	octets int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+func parseOctets(s string) (int64, error) {
+	for _, u := range octetUnits {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		if n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/u.octets {
+			return n * u.octets, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a size: write octets, or text such as \"512MiB\"", s)
+}
+
+func showOctets(v int64) string {
+	for _, u := range octetUnits {
+		if v >= u.octets && v%u.octets == 0 {
+			return fmt.Sprintf("%d %s", v/u.octets, u.name)
+		}
+	}
+	return strconv.FormatInt(v, 10)
 }
 
 func (c *config) setExempt(value any) error {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/proto/smtp"
 	"candor/internal/server/imapd"
 	"candor/internal/server/listen"
 	"candor/internal/server/pop3d"
@@ -55,6 +56,7 @@ func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err e
 	hangups := catchHangups()
 	log := newLog(logTo)
 	defer runtime.KeepAlive(make([]byte, ballast))
+	c.limits.limitMemory()
 	p, err := openServing(ctx, c, log)
 	if err != nil {
 		return err
@@ -140,14 +142,15 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	if err := os.MkdirAll(c.Data, 0o750); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	p.db, err = kv.Open(ctx, kv.Options{Dir: filepath.Join(c.Data, "store")})
+	memory := c.limits.shares()
+	p.db, err = kv.Open(ctx, kv.Options{Dir: filepath.Join(c.Data, "store"), Cache: memory.cache, Buffers: memory.blobs})
 	if errors.Is(err, kv.ErrLocked) {
 		return nil, fmt.Errorf("%s is in use by another candor: %w", c.Data, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", c.Data, err)
 	}
-	if p.directory, err = directory.Open(ctx, p.db, directory.Options{Hostname: c.hostname, Log: log}); err != nil {
+	if p.directory, err = directory.Open(ctx, p.db, directory.Options{Hostname: c.hostname, Log: log, Hashes: memory.hashes}); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
 	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{}); err != nil {
@@ -175,9 +178,15 @@ func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (e
 	if err != nil {
 		return err
 	}
+	l := &c.limits
 	p.remote, err = relay.New(relay.Options{
 		Hostname: c.hostname, Resolver: p.dns, Blobs: p.db, Roots: roots,
 		Smarthost: c.Outbound.Smarthost, PrivateTargets: private,
+		Connect: l.outConnect, CertificateOctets: int(l.peerCertificates), Chain: int(l.peerChain),
+		Timeouts: smtp.Timeouts{
+			Greeting: l.outGreeting, Mail: l.outMail, Rcpt: l.outRcpt, DataInit: l.outData, DataBlock: l.outBlock, DataDone: l.outEnd,
+			Handshake: l.outHandshake,
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the relay: %w", err)
@@ -264,16 +273,24 @@ func (p *parts) doors(c *config, certificates *listen.Certificates, log *slog.Lo
 		Limits: smtpd.Limits{
 			MessageSize: l.messageSize, Header: int(l.headerSize), Recipients: int(l.recipients), Logins: int(l.tries),
 			BadCommands: int(l.badCommands), BadCommandsBeforeLogin: int(l.badCommandsBeforeLogin),
-			CommandTimeout: l.smtpCommand, DataTimeout: l.smtpData,
+			CommandTimeout: l.smtpCommand, DataTimeout: l.smtpData, StoreTimeout: l.smtpStore,
+			CommandLine: int(l.commandLine), AuthLine: int(l.loginLine), Depth: int(l.mimeDepth), Parts: int(l.mimeParts),
 		},
 	})
 	p.imap = imapd.New(imapd.Options{
 		Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
-		Limits: imapd.Limits{Message: l.messageSize, Idle: l.imapIdle, AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin)},
+		Limits: imapd.Limits{
+			Message: l.messageSize, Header: int(l.headerSize), Depth: int(l.mimeDepth), Parts: int(l.mimeParts), Idle: l.imapIdle,
+			AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin),
+			Line: int(l.imapLine), StrangerLine: int(l.imapLineBeforeLogin), Literals: l.imapLiterals, StrangerLiterals: l.imapLiteralsBeforeLogin,
+		},
 	})
 	p.pop3 = pop3d.New(pop3d.Options{
 		Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
-		Limits: pop3d.Limits{Idle: l.pop3Idle, AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin)},
+		Limits: pop3d.Limits{
+			Idle: l.pop3Idle, AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin),
+			Line: int(l.commandLine), AuthLine: int(l.loginLine),
+		},
 	})
 	options := listen.Options{
 		Certificates: certificates, Log: log,
@@ -281,7 +298,8 @@ func (p *parts) doors(c *config, certificates *listen.Certificates, log *slog.Lo
 		Limits: listen.Limits{
 			FirstByte: l.firstByte, Handshake: l.handshake, Authenticate: l.authenticate, FirstCommand: l.greeting,
 			Unauthenticated: int(l.unauthenticated), UnauthenticatedSMTP: int(l.unauthenticatedSMTP),
-			LoginPorts: int(l.loginConnections), Port25: int(l.smtpConnections), Handshakes: int(l.handshakes), Exempt: l.exempt,
+			LoginPorts: int(l.loginConnections), Port25: int(l.smtpConnections), Handshakes: int(l.handshakes),
+			HandshakesPerMinute: int(l.handshakesPerMinute), ContentRate: int(l.contentRate), Exempt: l.exempt,
 		},
 	}
 	for _, l := range c.Listeners {

@@ -125,7 +125,8 @@ func (s *session) receive(ctx context.Context) (mailbox.Message, error) {
 		return mailbox.Message{}, err
 	}
 	defer blob.Discard()
-	scanner := message.NewScanner(message.Limits{})
+	l := &s.server.limits
+	scanner := message.NewScanner(message.Limits{Header: l.Header, Depth: l.Depth, Parts: l.Parts})
 	in := lineEnds{w: io.MultiWriter(blob, scanner)}
 	buf := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(buf)

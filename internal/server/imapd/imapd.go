@@ -26,6 +26,9 @@ type Options struct {
 // Limits are those of the specification, section 2.10, that concern IMAP. Zero means the default.
 type Limits struct {
 	Message          int64         // octets of an appended message; 50 MiB
+	Header           int           // octets of each header that are looked at; 256 KiB
+	Depth            int           // of MIME nesting; 100
+	Parts            int           // of MIME; 10,000. Deeper or more: kept, but shown as one part
 	Idle             time.Duration // without a command, once logged in; 30 min
 	AuthTries        int           // per connection; 3
 	BadCommands      int           // in a row, once logged in; 20
@@ -38,6 +41,9 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.Message, 50<<20)
+	setDefault(&l.Header, 256<<10)
+	setDefault(&l.Depth, 100)
+	setDefault(&l.Parts, 10_000)
 	setDefault(&l.Idle, 30*time.Minute)
 	setDefault(&l.AuthTries, 3)
 	setDefault(&l.BadCommands, 20)

@@ -227,7 +227,8 @@ func TestTimeToAuthenticate(t *testing.T) {
 func TestRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &Conn{}
+		const leastRate = 128
+		c := &Conn{server: &Server{limits: Limits{ContentRate: leastRate}}}
 		check := func() error { return c.rate.check(time.Now()) }
 		c.DemandRate()
 		c.rate.count(int(leastRate * 30))

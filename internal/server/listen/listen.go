@@ -105,6 +105,8 @@ type Limits struct {
 	Handshakes           int // half-finished, in all
 	// HandshakesPerMinute from one /32 or /64; more are delayed.
 	HandshakesPerMinute int
+	// ContentRate is the least rate at which content may come, in octets a second.
+	ContentRate int
 	// Authenticate bounds the time until someone has logged in, on services where one does;
 	// FirstCommand the time until the first command on the others.
 	Authenticate, FirstCommand time.Duration
@@ -116,7 +118,7 @@ type Limits struct {
 var defaults = Limits{
 	FirstByte: 20 * time.Second, Handshake: 30 * time.Second,
 	Unauthenticated: 20, UnauthenticatedSMTP: 50, LoginPorts: 2000, Port25: 1000,
-	Handshakes: 500, HandshakesPerMinute: 60,
+	Handshakes: 500, HandshakesPerMinute: 60, ContentRate: 128,
 	Authenticate: 180 * time.Second, FirstCommand: 60 * time.Second,
 }
 
@@ -129,6 +131,7 @@ func (l Limits) withDefaults() Limits {
 	l.Port25 = cmp.Or(l.Port25, defaults.Port25)
 	l.Handshakes = cmp.Or(l.Handshakes, defaults.Handshakes)
 	l.HandshakesPerMinute = cmp.Or(l.HandshakesPerMinute, defaults.HandshakesPerMinute)
+	l.ContentRate = cmp.Or(l.ContentRate, defaults.ContentRate)
 	l.Authenticate = cmp.Or(l.Authenticate, defaults.Authenticate)
 	l.FirstCommand = cmp.Or(l.FirstCommand, defaults.FirstCommand)
 	return l

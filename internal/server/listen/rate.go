@@ -2,26 +2,28 @@ package listen
 
 import "time"
 
-// The least rate of content: 128 octets a second over each minute, the first time after 30 s
-// (specification, section 2.10).
+// The least rate of content holds over each minute, the first time after 30 s (specification, section 2.10).
 const (
-	leastRate   = 128
-	rateGrace   = 30 * time.Second
-	rateWindow  = 60 * time.Second
-	rateMinimum = leastRate * int64(rateWindow/time.Second)
+	rateGrace  = 30 * time.Second
+	rateWindow = 60 * time.Second
 )
 
 // rate watches that content keeps coming. The zero value demands nothing.
 type rate struct {
+	least  int64     // octets a second
 	end    time.Time // of the window; zero: nothing is demanded
 	octets int64     // in the window
 	wanted int64     // by its end
 }
 
-// DemandRate demands from now on that at least 128 octets a second come, averaged over a minute,
+// DemandRate demands from now on that content comes at Limits.ContentRate at least, averaged over a minute,
 // after 30 s of grace. It holds for Read and Peek, which then return ErrTooSlow; EndRate ends it.
 func (c *Conn) DemandRate() {
-	c.rate = rate{end: time.Now().Add(rateGrace), wanted: leastRate * int64(rateGrace/time.Second)}
+	c.rate = newRate(int64(c.server.limits.ContentRate), rateGrace)
+}
+
+func newRate(least int64, window time.Duration) rate {
+	return rate{least: least, end: time.Now().Add(window), wanted: least * int64(window/time.Second)}
 }
 
 // EndRate ends what DemandRate began.
@@ -37,7 +39,7 @@ func (r *rate) check(now time.Time) error {
 	if r.octets < r.wanted {
 		return ErrTooSlow
 	}
-	*r = rate{end: now.Add(rateWindow), wanted: rateMinimum}
+	*r = newRate(r.least, rateWindow)
 	return nil
 }
 

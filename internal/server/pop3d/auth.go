@@ -79,7 +79,7 @@ func (s *session) prompt(challenge []byte) ([]byte, error) {
 	if err := s.conn.Flush(); err != nil {
 		return nil, &lostError{err}
 	}
-	line, err := s.conn.ReadLine(maxAuthLine)
+	line, err := s.conn.ReadLine(s.server.Limits.AuthLine)
 	if errors.Is(err, listen.ErrLineTooLong) {
 		return nil, mail.Errorf(mail.Syntax, "Authentication exchange line too long")
 	}

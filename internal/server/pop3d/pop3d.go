@@ -28,6 +28,8 @@ type Limits struct {
 	AuthTries   int           // per connection; 3
 	BadCommands int           // in a row, once logged in; 20
 	StrangerBad int           // in a row, before; 10
+	Line        int           // octets of a command; 2048
+	AuthLine    int           // octets of AUTH and of the lines that answer its challenges; 12288
 }
 
 func (l Limits) withDefaults() Limits {
@@ -36,6 +38,8 @@ func (l Limits) withDefaults() Limits {
 		AuthTries:   cmp.Or(l.AuthTries, 3),
 		BadCommands: cmp.Or(l.BadCommands, 20),
 		StrangerBad: cmp.Or(l.StrangerBad, 10),
+		Line:        cmp.Or(l.Line, 2048),
+		AuthLine:    cmp.Or(l.AuthLine, 12288),
 	}
 }
 

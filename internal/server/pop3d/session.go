@@ -15,12 +15,8 @@ import (
 	"candor/internal/store/directory"
 )
 
-// The fixed limits of a session (specification, section 2.10); the others are in Limits.
-const (
-	maxWrite    = 5 * time.Minute
-	maxLine     = 2048
-	maxAuthLine = 12288
-)
+// maxWrite is how long a write may wait for the client.
+const maxWrite = 5 * time.Minute
 
 // session is a connection's conversation.
 type session struct {
@@ -69,7 +65,7 @@ func (s *session) next(ctx context.Context) {
 			return
 		}
 	}
-	line, err := s.conn.ReadLine(maxAuthLine)
+	line, err := s.conn.ReadLine(s.server.Limits.AuthLine)
 	if errors.Is(err, listen.ErrLineTooLong) {
 		s.refuse(mail.Errorf(mail.Syntax, "line too long"))
 		return
@@ -108,7 +104,7 @@ func (s *session) command(line []byte) (*command, arguments, error) {
 	switch {
 	case cmd == nil:
 		return nil, nil, mail.Errorf(mail.Unsupported, "unknown command")
-	case len(line) > maxLine && cmd.name != "AUTH":
+	case len(line) > s.server.Limits.Line && cmd.name != "AUTH":
 		return nil, nil, mail.Errorf(mail.Syntax, "line too long")
 	case cmd.states&s.state == 0:
 		return nil, nil, mail.Errorf(mail.Sequence, "not valid in this state")

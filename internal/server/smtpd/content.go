@@ -158,7 +158,8 @@ func (c *content) openBlob(ctx context.Context) error {
 		c.message.Blob, err = blob.Finish()
 		return err
 	}
-	c.scanner = message.NewScanner(message.Limits{Header: c.session.server.Limits.Header})
+	l := &c.session.server.Limits
+	c.scanner = message.NewScanner(message.Limits{Header: l.Header, Depth: l.Depth, Parts: l.Parts})
 	return nil
 }
 

@@ -39,6 +39,8 @@ type Limits struct {
 	Header      int   // octets; 256 KiB
 	Recipients  int   // 1000
 	Hops        int   // Received fields; 100
+	Depth       int   // of MIME nesting; 100
+	Parts       int   // of MIME; 10,000. Deeper or more: kept, but shown as one part
 
 	CommandLine int // octets; 2048
 	AuthLine    int // octets; 12288 (RFC 4954, section 4)
@@ -58,6 +60,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Header, 256<<10)
 	setDefault(&l.Recipients, 1000)
 	setDefault(&l.Hops, 100)
+	setDefault(&l.Depth, 100)
+	setDefault(&l.Parts, 10_000)
 	setDefault(&l.CommandLine, 2048)
 	setDefault(&l.AuthLine, 12288)
 	setDefault(&l.BadCommands, 20)

@@ -21,6 +21,9 @@ type Options struct {
 	// Cost is that of hashing a password; zero values mean 19 MiB and 2 passes. Raising it hashes
 	// each password again at its next login.
 	Cost Cost
+	// Hashes is how many passwords are hashed at once; 0, or more than there are processors: one for each
+	// processor.
+	Hashes int
 }
 
 // Cost is the cost of an argon2id hash (RFC 9106, section 3.1), with one lane.
@@ -57,7 +60,7 @@ type Directory struct {
 func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	d := &Directory{
 		db: db, log: o.Log, now: o.Now, hostname: o.Hostname, cost: o.Cost.orDefault(),
-		hasher: newHasher(), cache: newCache(), uses: newUses(),
+		hasher: newHasher(o.Hashes), cache: newCache(), uses: newUses(),
 		changing: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	if d.now == nil {

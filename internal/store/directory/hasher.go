@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -11,15 +12,17 @@ import (
 // maxWaiting bounds the verifications that wait for a worker (specification, section 3.7).
 const maxWaiting = 256
 
-// hasher lets as many passwords be hashed at once as there are processors. Each takes memory and a
+// hasher lets as many passwords be hashed at once as there are processors, or fewer. Each takes memory and a
 // processor for tens of milliseconds, and strangers decide how many there are.
 type hasher struct {
 	workers chan struct{}
 	waiting atomic.Int64
 }
 
-func newHasher() *hasher {
-	return &hasher{workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+// newHasher returns a hasher for at most so many at once; 0: as many as there are processors.
+func newHasher(most int) *hasher {
+	processors := runtime.GOMAXPROCS(0)
+	return &hasher{workers: make(chan struct{}, min(cmp.Or(most, processors), processors))}
 }
 
 // do calls f when a worker is free. Errors: Unavailable.

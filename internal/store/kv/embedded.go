@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -20,6 +21,9 @@ import (
 type Options struct {
 	Dir string       // made if it is absent
 	Log *slog.Logger // nil: slog.Default
+	// Cache is how many octets of keys are held in memory, Buffers those of all blobs together that
+	// are being written. Zero means 64 MiB each.
+	Cache, Buffers int64
 }
 
 // Engine is the embedded engine: Pebble holds the keys, segment files the blobs.
@@ -73,8 +77,8 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 		o.Log = slog.Default()
 	}
 	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log)}
-	e.buffers.left.Store(bufferTotal)
-	if err := e.openKeys(o.Dir); err != nil {
+	e.buffers.left.Store(cmp.Or(o.Buffers, bufferTotal))
+	if err := e.openKeys(o.Dir, cmp.Or(o.Cache, defaultCache)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}
 	if err := e.openBlobs(o.Dir, s.segmentSize); err != nil {
@@ -83,7 +87,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) openKeys(dir string) error {
+func (e *Engine) openKeys(dir string, cache int64) error {
 	keyDir := e.fs.PathJoin(dir, "keys")
 	if err := makeDir(e.fs, keyDir); err != nil {
 		return err
@@ -94,7 +98,7 @@ func (e *Engine) openKeys(dir string) error {
 	e.space = &space{fs: e.fs, dir: dir}
 	e.space.look()
 	e.disk.full = e.space.refuse
-	db, err := pebble.Open(keyDir, e.pebbleOptions())
+	db, err := pebble.Open(keyDir, e.pebbleOptions(cache))
 	if err != nil {
 		return readError(err)
 	}

@@ -13,18 +13,18 @@ import (
 
 const (
 	memTableSize = 16 << 20 // bounds what is read again after a crash
-	cacheSize    = 64 << 20
 	maxOpenFiles = 512
 	bloomBits    = 10
+	defaultCache = 64 << 20
 )
 
-func (e *Engine) pebbleOptions() *pebble.Options {
+func (e *Engine) pebbleOptions(cache int64) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 e.disk,
 		Lock:               e.lock,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		MemTableSize:       memTableSize,
-		CacheSize:          cacheSize,
+		CacheSize:          cache,
 		MaxOpenFiles:       maxOpenFiles,
 		Logger:             pebbleLogger{e},
 		EventListener: &pebble.EventListener{

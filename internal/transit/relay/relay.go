@@ -8,6 +8,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net"
@@ -40,8 +41,10 @@ type Options struct {
 	PrivateTargets []netip.Prefix
 	Port           uint16        // of exchanges; 0: 25
 	Connect        time.Duration // for one address; 0: 30 s
-	Timeouts       smtp.Timeouts
-	Now            func() time.Time // nil: time.Now
+	// A server's certificates may have so many octets, and be so many; 0: 100 KiB, 10.
+	CertificateOctets, Chain int
+	Timeouts                 smtp.Timeouts
+	Now                      func() time.Time // nil: time.Now
 }
 
 // Relay is a queue.Transport to other hosts. Its methods may be called concurrently.
@@ -62,6 +65,8 @@ func New(o Options) (*Relay, error) {
 	if o.Connect <= 0 {
 		o.Connect = 30 * time.Second
 	}
+	o.CertificateOctets = cmp.Or(o.CertificateOctets, 100<<10)
+	o.Chain = cmp.Or(o.Chain, 10)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -43,6 +43,7 @@ func (r *Relay) config(h host, groups []tls.CurveID, v *verification) *tls.Confi
 		CurvePreferences:       groups,
 		SessionTicketsDisabled: true,
 		InsecureSkipVerify:     true,
+		VerifyPeerCertificate:  r.bound,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			*v = r.verify(h, cs)
 			return nil
@@ -52,6 +53,21 @@ func (r *Relay) config(h host, groups []tls.CurveID, v *verification) *tls.Confi
 		c.ServerName = string(h.name)
 	}
 	return c
+}
+
+// errChain ends the handshake with a server that sends more certificates than anybody needs.
+var errChain = errors.New("tls: the server's certificates are over the limit")
+
+// bound refuses a chain that would only cost time (specification, section 2.10).
+func (r *Relay) bound(chain [][]byte, _ [][]*x509.Certificate) error {
+	octets := 0
+	for _, der := range chain {
+		octets += len(der)
+	}
+	if len(chain) > r.o.Chain || octets > r.o.CertificateOctets {
+		return errChain
+	}
+	return nil
 }
 
 // verify checks a certificate chain against the roots and the host's name (specification, section
@@ -135,6 +151,8 @@ func handshakeFail(err error) string {
 		return "handshake-timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "handshake-eof"
+	case errors.Is(err, errChain):
+		return "handshake-bad-certificate"
 	case strings.Contains(err.Error(), "failed to parse certificate"):
 		return "cert-unparsable"
 	case strings.Contains(err.Error(), "connection reset"), strings.Contains(err.Error(), "broken pipe"):
