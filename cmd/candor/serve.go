@@ -54,7 +54,9 @@ const ballast = 16 << 20
 func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before the server
 	hangups := catchHangups()
-	log := newLog(logTo)
+	lines := newLogWriter(logTo)
+	defer lines.Close()
+	log := newLog(lines)
 	defer runtime.KeepAlive(make([]byte, ballast))
 	c.limits.limitMemory()
 	p, err := openServing(ctx, c, log)
