@@ -108,10 +108,10 @@ func AppendNumbered(dst []byte, n int, what string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// MailboxName writes a mailbox name for the wire: in UTF-8 for a client that enabled IMAP4rev2, in
+// MailboxName writes a mailbox name for the wire: in UTF-8 for a client that enabled it, in
 // modified UTF-7 for others.
-func MailboxName(name string, rev2 bool) string {
-	if rev2 {
+func MailboxName(name string, utf8 bool) string {
+	if utf8 {
 		return name
 	}
 	return EncodeMUTF7(name)

@@ -49,11 +49,18 @@ type (
 	// Rename has the old and the new name.
 	Rename struct{ From, To string }
 
-	// Append is APPEND but for the message. Received is zero when the client gave none.
+	// Append is APPEND up to its first message; Reader.NextMessage has the others.
 	Append struct {
-		Mailbox  string
+		Mailbox string
+		AppendMessage
+	}
+
+	// AppendMessage announces a message of APPEND. Received is zero when the client gave none.
+	AppendMessage struct {
 		Flags    []string
 		Received time.Time
+		Literal  Literal
+		UTF8     bool // in "UTF8 (...)", the form of RFC 6855
 	}
 
 	// UIDExpunge has the UIDs of UID EXPUNGE (RFC 4315).
@@ -207,27 +214,42 @@ func parseRename(l *lexer) any {
 	return r
 }
 
-// parseAppend reads all but the literal mark of the message.
+// parseAppend reads all but the octets of the first message.
 func parseAppend(l *lexer) any {
 	var a Append
 	l.space()
 	a.Mailbox = l.astring()
+	a.AppendMessage = l.appendMessage()
+	return a
+}
+
+// appendMessage reads flags, date and the mark of a message's literal, with which the line ends. RFC 3502;
+// RFC 3516, section 7; RFC 6855, section 4.
+func (l *lexer) appendMessage() AppendMessage {
+	var m AppendMessage
 	l.space()
 	if l.peek() == '(' {
-		a.Flags = l.flags()
+		m.Flags = l.flags()
 		l.space()
 	}
 	if l.peek() == '"' {
-		a.Received = l.dateTime()
+		m.Received = l.dateTime()
 		l.space()
 	}
-	l.accept('~')
+	if m.UTF8 = l.word("UTF8"); m.UTF8 {
+		l.space()
+		l.expect('(')
+	}
+	m.Literal.Binary = l.accept('~')
+	if m.UTF8 && !m.Literal.Binary {
+		l.fail("UTF8 takes a literal8")
+	}
 	l.expect('{')
-	l.number64()
-	l.accept('+')
+	m.Literal.Size = int64(l.number64())
+	m.Literal.Sync = !l.accept('+')
 	l.expect('}')
 	l.end()
-	return a
+	return m
 }
 
 func parseUIDExpunge(l *lexer) any {

@@ -45,8 +45,8 @@ type Literal struct {
 type Command struct {
 	Tag  string
 	Name string // in capitals; "UID FETCH" and its like are names of their own
-	// Message is the message literal of APPEND, which the caller reads with Reader.Message; nil for
-	// all other commands.
+	// Message is the first message literal of APPEND, which the caller reads with Reader.Message; nil
+	// for all other commands.
 	Message *Literal
 
 	args []byte
@@ -60,6 +60,7 @@ type Reader struct {
 	src     Source
 	held    []byte
 	message io.LimitedReader
+	closing bool // a ")" follows the message
 }
 
 // NewReader returns a Reader of src.
@@ -100,9 +101,9 @@ func (r *Reader) withLiterals(l Limits, c Command, lit Literal, invite func(Comm
 	r.held = append(r.held[:0], c.args...)
 	left := l.Literals
 	for {
-		if c.Name == "APPEND" && beforeMessage(r.held) {
+		if m, ok := firstMessage(c.Name, r.held); ok {
 			c.args, c.Message = r.held, &lit
-			r.message = io.LimitedReader{R: r.src, N: lit.Size}
+			r.begin(m)
 			return c, nil
 		}
 		if lit.Size > left {
@@ -179,38 +180,61 @@ func (r *Reader) skip(l Limits, lit Literal, cause error) error {
 	return cause
 }
 
-// Message reads the message literal of the APPEND that Next returned last.
+// firstMessage returns the message announced by the arguments of an APPEND, up to the literal mark that
+// ends them, if they are complete but for it.
+func firstMessage(name string, args []byte) (AppendMessage, bool) {
+	if name != "APPEND" {
+		return AppendMessage{}, false
+	}
+	l := lexer{b: args}
+	a := parseAppend(&l).(Append)
+	return a.AppendMessage, l.err == nil
+}
+
+func (r *Reader) begin(m AppendMessage) {
+	r.message, r.closing = io.LimitedReader{R: r.src, N: m.Literal.Size}, m.UTF8
+}
+
+// Message reads the message literal that Next or NextMessage returned last.
 func (r *Reader) Message() io.Reader { return &r.message }
 
-// EndMessage reads the end of an APPEND whose message was read, or throws the unread part of the
-// message and of the command away. limit is for a line.
+// NextMessage throws the unread part of the message away and reads on to the next one of the same APPEND
+// (RFC 3502); nil at the end of the command. limit is for a line.
 //
-// Errors: Syntax when something follows the message; ErrFlood; those of the Source.
-func (r *Reader) EndMessage(limit int) error {
+// Errors: Syntax, after which the Reader is ready for the next command; ErrFlood; those of the Source.
+func (r *Reader) NextMessage(limit int) (*AppendMessage, error) {
 	if r.message.N > 0 {
 		if _, err := io.Copy(io.Discard, &r.message); err != nil {
-			return fmt.Errorf("skipping a message: %w", err)
+			return nil, fmt.Errorf("skipping a message: %w", err)
 		}
 		if r.message.N > 0 {
-			return io.ErrUnexpectedEOF
+			return nil, io.ErrUnexpectedEOF
 		}
 	}
 	line, err := r.src.ReadLine(limit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, err := cutLineEnd(line)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(text) == 0 {
-		return nil
+	l := lexer{b: text}
+	if r.closing {
+		l.expect(')')
 	}
-	cause := error(mail.Errorf(mail.Syntax, "unexpected text after the message"))
+	if l.err == nil && len(l.b) == 0 {
+		return nil, nil
+	}
+	m := l.appendMessage()
+	if l.err == nil {
+		r.begin(m)
+		return &m, nil
+	}
 	if lit, marked, err := literalMark(text); err == nil && marked {
-		return r.skip(Limits{Line: limit}, lit, cause)
+		return nil, r.skip(Limits{Line: limit}, lit, l.err)
 	}
-	return cause
+	return nil, l.err
 }
 
 // Release gives up the memory held since a command with literals.
@@ -294,14 +318,6 @@ func literalMark(line []byte) (Literal, bool, error) {
 		lit.Size = lit.Size*10 + int64(d-'0')
 	}
 	return lit, true, nil
-}
-
-// beforeMessage reports whether the arguments of an APPEND, up to the literal mark that ends them,
-// are complete but for the message.
-func beforeMessage(args []byte) bool {
-	l := lexer{b: args}
-	parseAppend(&l)
-	return l.err == nil
 }
 
 // upper returns the upper case of s; ASCII only.

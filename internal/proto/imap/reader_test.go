@@ -40,19 +40,31 @@ func readAll(s string) (got []string, invited int, err error) {
 		case err != nil:
 			return got, invited, err
 		case c.Message != nil:
-			m, readErr := io.ReadAll(r.Message())
-			if readErr != nil {
-				return got, invited, readErr
+			all, err := readMessages(r)
+			if mail.IsKind(err, mail.Syntax) {
+				all = "BAD"
+			} else if err != nil {
+				return got, invited, err
 			}
-			if endErr := r.EndMessage(8192); mail.IsKind(endErr, mail.Syntax) {
-				got = append(got, c.Tag+" BAD")
-				continue
-			} else if endErr != nil {
-				return got, invited, endErr
-			}
-			got = append(got, c.Tag+" "+c.Name+" "+string(m))
+			got = append(got, c.Tag+" "+c.Name+" "+all)
 		default:
 			got = append(got, c.Tag+" "+c.Name)
+		}
+	}
+}
+
+// readMessages reads the messages of an APPEND.
+func readMessages(r *Reader) (string, error) {
+	var all []string
+	for {
+		m, err := io.ReadAll(r.Message())
+		if err != nil {
+			return "", err
+		}
+		all = append(all, string(m))
+		next, err := r.NextMessage(8192)
+		if err != nil || next == nil {
+			return strings.Join(all, "+"), err
 		}
 	}
 }
@@ -78,7 +90,12 @@ func TestReader(t *testing.T) {
 		"append":                        {"a APPEND x {3}\r\nabc\r\nb NOOP\r\n", "a APPEND abc|b NOOP", 0},
 		"append to a literal name":      {"a APPEND {1+}\r\nx (\\Seen) {3+}\r\nabc\r\nb NOOP\r\n", "a APPEND abc|b NOOP", 0},
 		"append longer than any buffer": {"a APPEND x ~{200000+}\r\n" + strings.Repeat("y", 200000) + "\r\nb NOOP\r\n", "a APPEND " + strings.Repeat("y", 200000) + "|b NOOP", 0},
-		"append of two":                 {"a APPEND x {1+}\r\ny {1+}\r\nz\r\nb NOOP\r\n", "a BAD|b NOOP", 0},
+		"append of two":                 {"a APPEND x {1+}\r\ny {1+}\r\nz\r\nb NOOP\r\n", "a APPEND y+z|b NOOP", 0},
+		"append of two with flags":      {"a APPEND x {1+}\r\ny (\\Seen) \" 7-Feb-1994 21:52:25 -0800\" ~{1+}\r\nz\r\nb NOOP\r\n", "a APPEND y+z|b NOOP", 0},
+		"append in UTF8":                {"a APPEND x UTF8 (~{1+}\r\ny) (\\Seen) UTF8 (~{1+}\r\nz)\r\nb NOOP\r\n", "a APPEND y+z|b NOOP", 0},
+		"append in UTF8 not closed":     {"a APPEND x UTF8 (~{1+}\r\ny\r\nb NOOP\r\n", "a APPEND BAD|b NOOP", 0},
+		"append in UTF8 of a literal":   {"a APPEND x UTF8 ({1+}\r\ny)\r\nb NOOP\r\n", "a APPEND|b NOOP", 0},
+		"append of one and a half":      {"a APPEND x {1+}\r\ny z {1+}\r\nz\r\nb NOOP\r\n", "a APPEND BAD|b NOOP", 0},
 		"brace in a command":            {"a SEARCH {}\r\nb SEARCH x{+}\r\nc NOOP\r\n", "a SEARCH|b SEARCH|c NOOP", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +142,7 @@ func TestReaderTruncated(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	f.Add("a LOGIN {3+}\r\nann {2+}\r\npw\r\nb NOOP\r\n")
 	f.Add("a APPEND x (\\Seen) \" 7-Feb-1994 21:52:25 -0800\" {3}\r\nabc\r\n")
+	f.Add("a APPEND x UTF8 (~{3+}\r\nabc) (\\Seen) {1+}\r\n \r\n")
 	f.Add("a UID FETCH 1:*,3 (FLAGS BODY[1.HEADER.FIELDS (a {1+}\r\nb)]<0.9>) (CHANGEDSINCE 1)\r\n")
 	f.Add("a SEARCH RETURN (SAVE) CHARSET UTF-8 OR (NOT $) HEADER x {2+}\r\nyy\r\n")
 	f.Add("a LIST (SUBSCRIBED) \"\" (a% b*) RETURN (STATUS (MESSAGES))\r\n")
@@ -139,8 +157,10 @@ func FuzzReader(f *testing.F) {
 				if _, err := c.Parse(); err != nil && !mail.IsKind(err, mail.Syntax) {
 					t.Fatalf("%q: %v is not Syntax", in, err)
 				}
-				if c.Message != nil && r.EndMessage(8192) != nil {
-					return
+				if c.Message != nil {
+					if _, err := readMessages(r); err != nil && !mail.IsKind(err, mail.Syntax) {
+						return
+					}
 				}
 			}
 		}

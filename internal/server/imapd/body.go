@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ type piece struct {
 	offset, size int64
 	encoding     string
 	decoded      int64 // size without the encoding, for BINARY
+	nul          bool  // there is NUL in it then
 	absent       bool
 }
 
@@ -173,8 +175,22 @@ func (p *piece) measure(body mailbox.Body, item *imap.BodyItem) error {
 	if err != nil {
 		return err
 	}
-	p.decoded, err = io.Copy(io.Discard, r)
+	var m measure
+	_, err = io.Copy(&m, r)
+	p.decoded, p.nul = m.size, m.nul
 	return err
+}
+
+// measure counts octets and looks for NUL.
+type measure struct {
+	size int64
+	nul  bool
+}
+
+func (m *measure) Write(p []byte) (int, error) {
+	m.size += int64(len(p))
+	m.nul = m.nul || bytes.IndexByte(p, 0) >= 0
+	return len(p), nil
 }
 
 // decode reads the piece without its transfer encoding.
@@ -186,7 +202,8 @@ func (p *piece) decode(body mailbox.Body) (io.Reader, error) {
 	return message.Decode(p.encoding, r)
 }
 
-// sendBinary sends a part without its transfer encoding, or how long that is.
+// sendBinary sends a part without its transfer encoding, or how long that is. Only what holds NUL goes as
+// literal8 (RFC 3516, section 4.3).
 func (s *session) sendBinary(body mailbox.Body, item *imap.BodyItem, p piece) error {
 	if item.Kind == imap.BinarySize {
 		s.send(strconv.AppendInt(s.scratch, p.decoded, 10))
@@ -200,6 +217,10 @@ func (s *session) sendBinary(body mailbox.Body, item *imap.BodyItem, p piece) er
 	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
 		return err
 	}
-	s.send(imap.AppendLiteralMark(append(s.scratch, '~'), size))
+	mark := s.scratch
+	if p.nul {
+		mark = append(mark, '~')
+	}
+	s.send(imap.AppendLiteralMark(mark, size))
 	return s.copyRange(r, size)
 }

@@ -64,7 +64,7 @@ var commands = []command{
 	row("LOGIN", notAuthenticated, credentials, (*session).login, ""),
 	row("AUTHENTICATE", notAuthenticated, credentials, (*session).authenticate, "SASL-IR"),
 
-	row("ENABLE", loggedIn, 0, (*session).enable, "ENABLE"),
+	row("ENABLE", loggedIn, 0, (*session).enable, "ENABLE UTF8=ACCEPT"),
 	row("SELECT", loggedIn, 0, (*session).selectMailbox, "CONDSTORE"),
 	row("EXAMINE", loggedIn, 0, (*session).examine, ""),
 	row("CREATE", loggedIn, 0, (*session).create, "CREATE-SPECIAL-USE"),
@@ -76,7 +76,7 @@ var commands = []command{
 	row("LSUB", loggedIn, 0, (*session).lsub, ""),
 	row("NAMESPACE", loggedIn, 0, (*session).namespace, "NAMESPACE"),
 	row("STATUS", loggedIn, 0, (*session).status, "STATUS=SIZE"),
-	row("APPEND", loggedIn, 0, (*session).append, "LITERAL+"),
+	row("APPEND", loggedIn, 0, (*session).append, "LITERAL+ MULTIAPPEND"),
 	row("IDLE", loggedIn, 0, (*session).idle, "IDLE"),
 
 	row("CHECK", selecting, 0, (*session).check, ""),

@@ -37,6 +37,14 @@ func understood(err error) bool {
 	return errors.As(err, &e)
 }
 
+// lostUnlessUnderstood ends the session unless the client can go on after err.
+func lostUnlessUnderstood(err error) error {
+	if understood(err) {
+		return err
+	}
+	return lost(err)
+}
+
 // errMailboxGone ends a session whose selected mailbox another one has deleted (RFC 2180, section 3).
 var errMailboxGone = errors.New("selected mailbox was deleted")
 

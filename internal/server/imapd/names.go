@@ -10,9 +10,9 @@ import (
 )
 
 // name turns a mailbox name as it came into the store's UTF-8: from modified UTF-7, unless the
-// client has enabled IMAP4rev2 (RFC 9051, section 5.1).
+// client has enabled IMAP4rev2 or UTF8=ACCEPT (RFC 9051, section 5.1; RFC 9755, section 3).
 func (s *session) name(wire string) (string, error) {
-	if !s.rev2 {
+	if !s.utf8() {
 		return imap.DecodeMUTF7(wire)
 	}
 	if !utf8.ValidString(wire) {
@@ -23,7 +23,7 @@ func (s *session) name(wire string) (string, error) {
 
 // appendName appends a mailbox name for the client.
 func (s *session) appendName(dst []byte, name string) []byte {
-	return imap.AppendString(dst, imap.MailboxName(name, s.rev2), s.rev2)
+	return imap.AppendString(dst, imap.MailboxName(name, s.utf8()), s.utf8())
 }
 
 // lookup finds a mailbox that can be selected.

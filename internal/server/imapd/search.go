@@ -11,7 +11,7 @@ import (
 	"candor/internal/store/mailbox"
 )
 
-// search finds messages and tells their numbers. RFC 9051, section 6.4.4; RFC 4731; RFC 5182.
+// search finds messages and tells their numbers. RFC 9051, section 6.4.4; RFC 4731; RFC 5182; RFC 9755, section 3.
 func (s *session) search(ctx context.Context, a imap.Search) (imap.Response, error) {
 	return s.searchMessages(ctx, a, false)
 }
@@ -23,6 +23,10 @@ func (s *session) uidSearch(ctx context.Context, a imap.Search) (imap.Response, 
 
 func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool) (imap.Response, error) {
 	sel := s.selected
+	if s.accepts && a.Charset != "" {
+		s.unsave(a)
+		return imap.Response{}, mail.Errorf(mail.Syntax, "No CHARSET after ENABLE UTF8=ACCEPT")
+	}
 	if !a.KnownCharset() {
 		s.unsave(a)
 		return imap.Response{Condition: imap.No, Code: "BADCHARSET (US-ASCII UTF-8)", Text: "Charset is not known"}, nil

@@ -35,6 +35,7 @@ type session struct {
 	selected *selected
 
 	rev2      bool // ENABLE IMAP4rev2
+	accepts   bool // ENABLE UTF8=ACCEPT (RFC 9755)
 	condStore bool // RFC 7162, section 3.1
 
 	tag     string // of the command under way
@@ -70,9 +71,12 @@ func (s *session) state() states {
 	return notAuthenticated
 }
 
+// utf8 reports whether the client takes UTF-8 in quoted strings, mailbox names and headers.
+func (s *session) utf8() bool { return s.rev2 || s.accepts }
+
 // style is how strings are rendered for the client.
 func (s *session) style() imap.Style {
-	if s.rev2 {
+	if s.utf8() {
 		return imap.Rev2
 	}
 	return imap.Rev1
@@ -192,14 +196,14 @@ func (s *session) next(ctx context.Context) error {
 func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error) {
 	row, err := s.find(c)
 	if err != nil {
-		return imap.Response{}, s.refuseMessage(c, err)
+		return imap.Response{}, s.refuseMessages(c, err)
 	}
 	if row.flags&credentials != 0 {
 		defer c.Wipe()
 	}
 	args, err := s.parse(c)
 	if err != nil {
-		return imap.Response{}, s.refuseMessage(c, err)
+		return imap.Response{}, s.refuseMessages(c, err)
 	}
 	r, err := row.run(s, ctx, args)
 	if err != nil {
@@ -211,24 +215,21 @@ func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error
 	return r, err
 }
 
-// parse parses the arguments; those of APPEND come with their literal.
+// parse parses the arguments. An APPEND without a literal has none that its grammar could miss.
 func (s *session) parse(c imap.Command) (any, error) {
 	args, err := c.Parse()
-	if err != nil || c.Name != "APPEND" {
-		return args, err
+	if err == nil && c.Name == "APPEND" && c.Message == nil {
+		err = mail.Errorf(mail.Syntax, "message literal expected")
 	}
-	if c.Message == nil {
-		return nil, mail.Errorf(mail.Syntax, "message literal expected")
-	}
-	return appending{args.(imap.Append), *c.Message}, nil
+	return args, err
 }
 
-// refuseMessage reads past the message of an APPEND that fails before its handler, and returns cause.
-func (s *session) refuseMessage(c imap.Command, cause error) error {
-	if c.Message == nil || c.Message.Sync {
+// refuseMessages reads past the messages of an APPEND that fails before its handler, and returns cause.
+func (s *session) refuseMessages(c imap.Command, cause error) error {
+	if c.Message == nil {
 		return cause
 	}
-	return s.skipMessage(c.Message.Size, cause)
+	return s.skipMessages(*c.Message, cause)
 }
 
 // find returns the command's row, or why it is not allowed now.

@@ -19,13 +19,16 @@ type Message struct {
 	Received   time.Time           // INTERNALDATE; zero: now
 }
 
-// arrival is a message made ready for its transaction.
-type arrival struct {
+// Prepared is a message made ready for its transaction.
+type Prepared struct {
 	record []byte
 	blob   kv.BlobID
 	size   int64
 	flags  flagNames
 }
+
+// Octets returns about as many octets as the store of the message will write, its content aside.
+func (p *Prepared) Octets() int { return len(p.record) }
 
 // Append stores messages at the end of mailbox id, all or none, and returns their UIDs once they
 // are durable. also, if not nil, adds to the same transaction (the queue removes its item with it); it may
@@ -33,25 +36,30 @@ type arrival struct {
 //
 // Errors: NotFound, Syntax (a flag), TooMany (keywords).
 func (a *Account) Append(ctx context.Context, id ID, messages []Message, also func(kv.Tx) error) ([]UID, error) {
-	arrivals := make([]arrival, len(messages))
+	prepared := make([]Prepared, len(messages))
 	for i := range messages {
 		var err error
-		if arrivals[i], err = a.store.prepare(ctx, messages[i]); err != nil {
+		if prepared[i], err = a.store.Prepare(ctx, messages[i]); err != nil {
 			return nil, err
 		}
 	}
+	return a.AppendPrepared(ctx, id, prepared, also)
+}
+
+// AppendPrepared is Append for messages that are ready. Errors: NotFound, TooMany (keywords).
+func (a *Account) AppendPrepared(ctx context.Context, id ID, messages []Prepared, also func(kv.Tx) error) ([]UID, error) {
 	octets := 0
-	for i := range arrivals {
-		octets += len(arrivals[i].record)
+	for i := range messages {
+		octets += messages[i].Octets()
 	}
-	uids := make([]UID, len(arrivals))
+	uids := make([]UID, len(messages))
 	err := a.submit(ctx, &operation{octets: octets, run: func(c *change) error {
 		b, err := c.box(id)
 		if err != nil {
 			return err
 		}
-		for i := range arrivals {
-			if uids[i], err = b.arrive(&arrivals[i]); err != nil {
+		for i := range messages {
+			if uids[i], err = b.arrive(&messages[i]); err != nil {
 				return err
 			}
 		}
@@ -67,7 +75,7 @@ func (a *Account) Append(ctx context.Context, id ID, messages []Message, also fu
 	return uids, nil
 }
 
-func (b *box) arrive(m *arrival) (UID, error) {
+func (b *box) arrive(m *Prepared) (UID, error) {
 	f, err := b.bits(m.flags)
 	if err != nil {
 		return 0, err
@@ -75,11 +83,11 @@ func (b *box) arrive(m *arrival) (UID, error) {
 	return b.add(m.record, m.blob, m.size, f)
 }
 
-// prepare does outside of the transaction what can be done there.
-func (s *Store) prepare(ctx context.Context, m Message) (arrival, error) {
+// Prepare does for an Append what can be done outside of its transaction. Errors: Syntax (a flag).
+func (s *Store) Prepare(ctx context.Context, m Message) (Prepared, error) {
 	names, err := parseFlagNames(m.Flags)
 	if err != nil {
-		return arrival{}, err
+		return Prepared{}, err
 	}
 	if m.Received.IsZero() {
 		m.Received = s.now()
@@ -87,13 +95,13 @@ func (s *Store) prepare(ctx context.Context, m Message) (arrival, error) {
 	attributes := m.Attributes
 	if attributes == nil {
 		if attributes, err = s.scan(ctx, m.Blob); err != nil {
-			return arrival{}, err
+			return Prepared{}, err
 		}
 	}
 	if len(m.Prefix) > 0 {
 		attributes = attributes.Shift(int64(len(m.Prefix)))
 	}
-	return arrival{
+	return Prepared{
 		record: encodeRecord(&m, attributes), blob: m.Blob,
 		size: int64(len(m.Prefix)) + m.BlobSize, flags: names,
 	}, nil

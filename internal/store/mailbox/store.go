@@ -119,6 +119,11 @@ func (s *Store) enter() error {
 // NewBody begins the blob of a message to be appended.
 func (s *Store) NewBody(ctx context.Context) (kv.BlobWriter, error) { return s.db.CreateBlob(ctx) }
 
+// OpenBlob opens what a NewBody has finished, before it is appended.
+func (s *Store) OpenBlob(ctx context.Context, id kv.BlobID) (Body, error) {
+	return s.db.OpenBlob(ctx, id)
+}
+
 // Account returns the account, shared by all callers. Errors: NotFound.
 func (s *Store) Account(ctx context.Context, id mail.AccountID) (*Account, error) {
 	if a := s.held(id); a != nil && !a.gone.Load() {
