@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -61,6 +62,9 @@ type appender struct {
 	limit  int64 // size of a segment
 	wakeUp chan struct{}
 	ended  chan struct{}
+
+	// tip is the segment begun last with how far it is durable, as a position.
+	tip atomic.Uint64
 
 	// The fields below belong to the goroutine.
 	next    uint32 // number of the next segment
@@ -237,6 +241,7 @@ func (a *appender) sync() {
 		return
 	}
 	s.durable = s.end
+	a.tip.Store(position{s.number, uint32(s.durable)}.pack())
 }
 
 var zeros [zeroAhead]byte
@@ -325,6 +330,7 @@ func (a *appender) open() error {
 	}
 	a.next++
 	a.current = &segment{number: number, file: file, end: headSize, zeroed: headSize, durable: headSize}
+	a.tip.Store(position{number, headSize}.pack())
 	a.stats.segments.Add(1)
 	return nil
 }

@@ -24,6 +24,8 @@ type disk struct {
 	patience time.Duration // how long to wait for room in a full disk
 	full     func()        // called when a table meets a full disk
 	closing  chan struct{} // closed by Close, which then awaits Pebble's background work
+	aside    string        // folder of checkpoints: a failure there is no failure of the store
+	logs     logs
 
 	broken chan struct{} // closed when the store has failed
 
@@ -115,8 +117,16 @@ func (d *disk) pause() bool {
 	}
 }
 
+// isAside tells whether name belongs to a checkpoint.
+func (d *disk) isAside(name string) bool {
+	return d.aside != "" && strings.HasPrefix(name, d.aside)
+}
+
 // open makes a file for writing. When the store has failed it is one that forgets.
 func (d *disk) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
+	if d.isAside(name) {
+		return f()
+	}
 	var file vfs.File
 	err := d.change(name, func() (err error) {
 		file, err = f()
@@ -130,7 +140,7 @@ func (d *disk) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
 	}
 	made := &diskFile{File: file, disk: d, name: name}
 	if isLog(name) {
-		return newLogFile(made)
+		return d.logs.add(made)
 	}
 	return made, nil
 }
@@ -147,35 +157,51 @@ func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.O
 
 // ReuseForWrite overwrites an old log.
 func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.open(newname, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldname, newname, c) })
+	return d.open(newname, func() (vfs.File, error) {
+		d.logs.forget(oldname)
+		return d.FS.ReuseForWrite(oldname, newname, c)
+	})
+}
+
+// Open opens a file for reading; a log that has been written to only as far as it was.
+func (d *disk) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	file, err := d.FS.Open(name, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return d.logs.limit(name, file), nil
 }
 
 // OpenDir opens a directory for syncing.
 func (d *disk) OpenDir(name string) (vfs.File, error) {
 	file, err := d.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
+	if err != nil || d.isAside(name) {
+		return file, err
 	}
 	return &diskFile{File: file, disk: d, name: name}, nil
 }
 
 // Link links.
 func (d *disk) Link(oldname, newname string) error {
+	if d.isAside(newname) {
+		return d.FS.Link(oldname, newname)
+	}
 	return d.change(newname, func() error { return d.FS.Link(oldname, newname) })
 }
 
 // Remove removes. Pebble lives with a failure, unless the disk has failed before: then the file
 // must stay, for the manifest on disk may still need it.
 func (d *disk) Remove(name string) error {
-	if d.failed() != nil {
+	if d.failed() != nil && !d.isAside(name) {
 		return nil
 	}
+	d.logs.forget(name)
 	return d.FS.Remove(name)
 }
 
 // RemoveAll is as Remove.
 func (d *disk) RemoveAll(name string) error {
-	if d.failed() != nil {
+	if d.failed() != nil && !d.isAside(name) {
 		return nil
 	}
 	return d.FS.RemoveAll(name)
@@ -183,6 +209,9 @@ func (d *disk) RemoveAll(name string) error {
 
 // Rename renames.
 func (d *disk) Rename(oldname, newname string) error {
+	if d.isAside(newname) {
+		return d.FS.Rename(oldname, newname)
+	}
 	return d.change(newname, func() error { return d.FS.Rename(oldname, newname) })
 }
 

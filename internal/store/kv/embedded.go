@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,8 @@ type Engine struct {
 	segments *handles
 	buffers  budget
 	holds    holds
+
+	checkpoints atomic.Uint64 // made; names their folders
 }
 
 // formatOfKeys is the version of kv's own rows and of the segments.
@@ -95,6 +98,9 @@ func (e *Engine) openKeys(dir string, cache int64) error {
 	if err := e.takeLock(keyDir); err != nil {
 		return err
 	}
+	if err := e.openAside(dir); err != nil {
+		return err
+	}
 	e.space = &space{fs: e.fs, dir: dir}
 	e.space.look()
 	e.disk.full = e.space.refuse
@@ -108,13 +114,7 @@ func (e *Engine) openKeys(dir string, cache int64) error {
 
 // takeLock makes sure that we are alone.
 func (e *Engine) takeLock(dir string) (err error) {
-	e.lock, err = pebble.LockDirectory(dir, e.fs)
-	if err == nil {
-		return nil
-	}
-	if isLocked(err) {
-		return fmt.Errorf("%w: is another candor running? (%w)", ErrLocked, err)
-	}
+	e.lock, err = lockDir(dir, e.fs)
 	return err
 }
 
@@ -166,6 +166,7 @@ func (e *Engine) openBlobs(dir string, limit int64) error {
 	e.appender = &appender{
 		fs: e.fs, dir: e.blobDir, salt: e.salt, space: e.space, log: e.log, stats: &e.stats, limit: limit, next: next,
 	}
+	e.appender.tip.Store(position{next - 1, math.MaxUint32}.pack()) // those that are there are written to no more
 	e.appender.start()
 	return nil
 }

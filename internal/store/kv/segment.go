@@ -61,6 +61,11 @@ type position struct {
 	offset  uint32
 }
 
+// pack makes one number of p, and unpack takes it apart.
+func (p position) pack() uint64 { return uint64(p.segment)<<32 | uint64(p.offset) }
+
+func unpack(n uint64) position { return position{uint32(n >> 32), uint32(n)} }
+
 func (p position) String() string { return fmt.Sprintf("%s at %d", segmentName(p.segment), p.offset) }
 
 // header describes a record.
