@@ -177,6 +177,9 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Queue, error) {
 	if err := q.indexAll(ctx); err != nil {
 		return nil, fmt.Errorf("reading the queue: %w", err)
 	}
+	if err := q.removeOrphans(ctx); err != nil {
+		return nil, fmt.Errorf("removing finished items: %w", err)
+	}
 	return q, nil
 }
 

@@ -100,6 +100,32 @@ func TestSettleRemovesInTheSameTransaction(t *testing.T) {
 	}
 }
 
+// TestOpenRemovesOrphans: the program may end when an item's last two recipients have gone at the same time, and before
+// the item has.
+func TestOpenRemovesOrphans(t *testing.T) {
+	t.Parallel()
+	db := store(t, t.TempDir())
+	q := open(t, db, Options{})
+	orphan, kept := newMessage(t, q, local("bob@example.org"), local("cid@example.org")), newMessage(t, q, local("dan@example.org"))
+	put(t, q, orphan)
+	put(t, q, kept)
+	err := db.Update(t.Context(), func(tx kv.Tx) error {
+		prefix := recipientPrefix(orphan.ID)
+		tx.DeleteRange(prefix, kv.PrefixEnd(prefix))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, err := open(t, db, Options{}).List(t.Context())
+	if err != nil || len(items) != 1 || items[0].ID != kept.ID {
+		t.Errorf("queued after opening: %v, %v; want %s alone", items, err, kept.ID)
+	}
+	if owners, err := db.Links(t.Context(), orphan.Blob); err != nil || len(owners) != 0 {
+		t.Errorf("the body of the finished message is linked by %q, %v", owners, err)
+	}
+}
+
 func TestSettleTwiceFails(t *testing.T) {
 	t.Parallel()
 	db := store(t, t.TempDir())
