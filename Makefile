@@ -5,7 +5,7 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME ?= 30s
 BENCHTIME ?= 200ms
 
-.PHONY: build run test check bench fuzz docs vuln install-test-tools
+.PHONY: build run test soak check bench fuzz docs vuln install-test-tools
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/candor ./cmd/candor
@@ -17,6 +17,10 @@ run: build
 # Everything, against real clients and servers, with the race detector.
 test: install-test-tools
 	$(GO) test -race -timeout 14m ./...
+
+# The long forms of the tests that load, kill and starve the server: hours. One package after the other.
+soak: install-test-tools
+	CANDOR_SOAK=1 $(GO) test -p 1 -timeout 12h ./...
 
 install-test-tools:
 	@sh test/install.sh
