@@ -31,12 +31,6 @@ type (
 		Initial   []byte
 	}
 
-	// Select has the mailbox of SELECT or EXAMINE. CondStore is the parameter of RFC 7162.
-	Select struct {
-		Mailbox   string
-		CondStore bool
-	}
-
 	// Create has the name of a new mailbox and its special uses (RFC 6154).
 	Create struct {
 		Mailbox string
@@ -84,7 +78,7 @@ var parsers = map[string]func(*lexer) any{
 	"LIST": parseList, "LSUB": parseLsub, "STATUS": parseStatus, "APPEND": parseAppend,
 	"UID EXPUNGE": parseUIDExpunge, "COPY": parseCopy, "MOVE": parseCopy, "UID COPY": parseCopy,
 	"UID MOVE": parseCopy, "SEARCH": parseSearch, "UID SEARCH": parseSearch,
-	"FETCH": parseFetch, "UID FETCH": parseFetch, "STORE": parseStore, "UID STORE": parseStore,
+	"FETCH": parseFetch, "UID FETCH": parseUIDFetch, "STORE": parseStore, "UID STORE": parseStore,
 }
 
 // Parse returns the arguments, as the type that belongs to the command. Errors: Syntax.
@@ -162,24 +156,6 @@ func parseAuthenticate(l *lexer) any {
 	l.b = nil
 	a.Initial = initial
 	return a
-}
-
-func parseSelect(l *lexer) any {
-	var s Select
-	l.space()
-	s.Mailbox = l.astring()
-	if !l.accept(' ') {
-		return s
-	}
-	l.list(func() {
-		switch p := l.name(); p {
-		case "CONDSTORE":
-			s.CondStore = true
-		default:
-			l.fail("unknown parameter %.40s", p)
-		}
-	})
-	return s
 }
 
 func parseCreate(l *lexer) any {

@@ -36,6 +36,10 @@ type Fetch struct {
 	Bodies []BodyItem
 	// ChangedSince leaves out messages not changed after it (RFC 7162, section 3.1.4.1); nil: none.
 	ChangedSince *uint64
+	// Vanished asks, with ChangedSince, for the messages that are gone (RFC 7162, section 3.2.6).
+	Vanished bool
+	// Page leaves out messages by their place in Set; nil: none.
+	Page *Page
 }
 
 // BodyKind is what a BodyItem asks for.
@@ -66,6 +70,16 @@ type Partial struct{ Offset, Size int64 }
 const maxPath = 100
 
 func parseFetch(l *lexer) any {
+	f := l.fetch()
+	if f.Vanished || f.Page != nil {
+		l.fail("VANISHED and PARTIAL go with UID FETCH alone")
+	}
+	return f
+}
+
+func parseUIDFetch(l *lexer) any { return l.fetch() }
+
+func (l *lexer) fetch() Fetch {
 	var f Fetch
 	l.space()
 	f.Set = l.numSet()
@@ -80,6 +94,9 @@ func parseFetch(l *lexer) any {
 	}
 	if l.accept(' ') {
 		l.list(func() { f.modifier(l) })
+	}
+	if f.Vanished && f.ChangedSince == nil {
+		l.fail("VANISHED needs CHANGEDSINCE")
 	}
 	return f
 }
@@ -99,13 +116,19 @@ func (f *Fetch) macro(l *lexer) bool {
 }
 
 func (f *Fetch) modifier(l *lexer) {
-	if m := l.name(); m != "CHANGEDSINCE" {
+	switch m := l.name(); m {
+	case "CHANGEDSINCE":
+		l.space()
+		n := l.number64()
+		f.ChangedSince = &n
+		f.Items |= FetchModSeq
+	case "VANISHED":
+		f.Vanished = true
+	case "PARTIAL":
+		f.Page = l.page()
+	default:
 		l.fail("unknown modifier %.40s", m)
 	}
-	l.space()
-	n := l.number64()
-	f.ChangedSince = &n
-	f.Items |= FetchModSeq
 }
 
 // item reads one data item. The atoms end before "[", which introduces a section.

@@ -1,6 +1,9 @@
 package imap
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // NumRange is a range of message sequence numbers or UIDs, both ends included and in any order.
 // Zero stands for "*", the largest number in use.
@@ -36,6 +39,31 @@ func (l *lexer) seqNumber() uint32 {
 		return 0
 	}
 	return l.nzNumber()
+}
+
+// open reports whether the set has "*".
+func (s NumSet) open() bool {
+	return slices.ContainsFunc(s.Ranges, func(r NumRange) bool { return r.First == 0 || r.Last == 0 })
+}
+
+// rising reports whether the numbers of a set without "*" rise from each to the next.
+func (s NumSet) rising() bool {
+	last := uint32(0)
+	for _, r := range s.Ranges {
+		if r.First <= last || r.Last < r.First {
+			return false
+		}
+		last = r.Last
+	}
+	return true
+}
+
+// count returns how many numbers a rising set has.
+func (s NumSet) count() (n uint64) {
+	for _, r := range s.Ranges {
+		n += uint64(r.Last-r.First) + 1
+	}
+	return n
 }
 
 // String writes the set as it is on the wire.

@@ -32,25 +32,32 @@ func seq(s ...uint32) NumSet {
 func TestParse(t *testing.T) {
 	day := time.Date(1994, 2, 1, 0, 0, 0, 0, time.UTC)
 	for line, want := range map[string]any{
-		"NOOP":                     None{},
-		"ID NIL":                   ID{},
-		`ID ("name" "x" "os" NIL)`: ID{Fields: []string{"name", "x", "os", ""}},
-		"ENABLE condstore X":       Enable{Capabilities: []string{"CONDSTORE", "X"}},
-		`LOGIN ann "p\"\\w"`:       Login{User: "ann", Password: []byte(`p"\w`)},
-		"LOGIN {3+}\r\na\nb pw]":   Login{User: "a\nb", Password: []byte("pw]")},
-		"AUTHENTICATE plain":       Authenticate{Mechanism: "PLAIN"},
-		"AUTHENTICATE PLAIN =":     Authenticate{Mechanism: "PLAIN", Initial: []byte{}},
-		"AUTHENTICATE PLAIN YQ==":  Authenticate{Mechanism: "PLAIN", Initial: []byte("a")},
-		"SELECT inbox":             Select{Mailbox: "inbox"},
-		"SELECT ~ann/x":            Select{Mailbox: "~ann/x"},
-		"COPY 1 ~":                 Copy{seq(1, 1), "~"},
-		"EXAMINE a (CONDSTORE)":    Select{Mailbox: "a", CondStore: true},
-		`CREATE a (USE (\Sent))`:   Create{Mailbox: "a", Uses: []string{`\Sent`}},
-		"RENAME a b":               Rename{"a", "b"},
-		"STATUS a (messages SIZE)": Status{"a", StatusMessages | StatusSize},
-		"COPY 1,3:* x":             Copy{seq(1, 1, 3, 0), "x"},
-		"UID EXPUNGE $":            UIDExpunge{NumSet{Saved: true}},
-		`LIST "" %`:                List{Patterns: []string{"%"}},
+		"NOOP":                      None{},
+		"ID NIL":                    ID{},
+		`ID ("name" "x" "os" NIL)`:  ID{Fields: []string{"name", "x", "os", ""}},
+		"ENABLE condstore X":        Enable{Capabilities: []string{"CONDSTORE", "X"}},
+		`LOGIN ann "p\"\\w"`:        Login{User: "ann", Password: []byte(`p"\w`)},
+		"LOGIN {3+}\r\na\nb pw]":    Login{User: "a\nb", Password: []byte("pw]")},
+		"AUTHENTICATE plain":        Authenticate{Mechanism: "PLAIN"},
+		"AUTHENTICATE PLAIN =":      Authenticate{Mechanism: "PLAIN", Initial: []byte{}},
+		"AUTHENTICATE PLAIN YQ==":   Authenticate{Mechanism: "PLAIN", Initial: []byte("a")},
+		"SELECT inbox":              Select{Mailbox: "inbox"},
+		"SELECT ~ann/x":             Select{Mailbox: "~ann/x"},
+		"COPY 1 ~":                  Copy{seq(1, 1), "~"},
+		"EXAMINE a (CONDSTORE)":     Select{Mailbox: "a", CondStore: true},
+		"SELECT a (QRESYNC (7 20))": Select{Mailbox: "a", QResync: &QResync{UIDValidity: 7, ModSeq: 20}},
+		"SELECT a (QRESYNC (7 20 1:5,9) CONDSTORE)":          Select{Mailbox: "a", CondStore: true, QResync: &QResync{UIDValidity: 7, ModSeq: 20, Known: seq(1, 5, 9, 9)}},
+		"SELECT a (QRESYNC (7 20 (1,3:4 5,8:9)))":            Select{Mailbox: "a", QResync: &QResync{UIDValidity: 7, ModSeq: 20, Numbers: seq(1, 1, 3, 4), UIDs: seq(5, 5, 8, 9)}},
+		"EXAMINE a (QRESYNC (7 20 5:4294967295 (1 5)))":      Select{Mailbox: "a", QResync: &QResync{UIDValidity: 7, ModSeq: 20, Known: seq(5, 4294967295), Numbers: seq(1, 1), UIDs: seq(5, 5)}},
+		"UID FETCH 1:* FLAGS (CHANGEDSINCE 7 VANISHED)":      Fetch{Set: seq(1, 0), Items: FetchFlags | FetchModSeq, ChangedSince: num(7), Vanished: true},
+		"UID FETCH 1:* FLAGS (PARTIAL -1:-3 CHANGEDSINCE 7)": Fetch{Set: seq(1, 0), Items: FetchFlags | FetchModSeq, ChangedSince: num(7), Page: &Page{1, 3, true}},
+		"UID SEARCH RETURN (PARTIAL 500:400 COUNT) ALL":      Search{Extended: true, Return: ReturnPartial | ReturnCount, Page: &Page{500, 400, false}},
+		`CREATE a (USE (\Sent))`:                             Create{Mailbox: "a", Uses: []string{`\Sent`}},
+		"RENAME a b":                                         Rename{"a", "b"},
+		"STATUS a (messages SIZE)":                           Status{"a", StatusMessages | StatusSize},
+		"COPY 1,3:* x":                                       Copy{seq(1, 1, 3, 0), "x"},
+		"UID EXPUNGE $":                                      UIDExpunge{NumSet{Saved: true}},
+		`LIST "" %`:                                          List{Patterns: []string{"%"}},
 		`LIST (SUBSCRIBED RECURSIVEMATCH) a (b* "c d") RETURN (CHILDREN STATUS (UNSEEN))`: List{
 			Subscribed: true, Recursive: true, Reference: "a", Patterns: []string{"b*", "c d"},
 			Return: ListReturn{Children: true, Status: StatusUnseen},
@@ -71,7 +78,7 @@ func TestParse(t *testing.T) {
 		"FETCH 1 BINARY.SIZE[3]":            Fetch{Set: seq(1, 1), Bodies: []BodyItem{{Kind: BinarySize, Peek: true, Section: message.Section{Path: []int{3}}, Label: "BINARY.SIZE[3]"}}},
 		"FETCH 1 FLAGS (CHANGEDSINCE 7)":    Fetch{Set: seq(1, 1), Items: FetchFlags | FetchModSeq, ChangedSince: num(7)},
 		"SEARCH ALL":                        Search{Key: SearchKey{}},
-		"SEARCH UNSEEN 2:4":                 Search{Key: SearchKey{Keys: []SearchKey{not(flagged(`\Seen`)), {Op: SearchSet, Set: seq(2, 4)}}}},
+		"SEARCH UNSEEN 2:4":                 Search{Numbers: true, Key: SearchKey{Keys: []SearchKey{not(flagged(`\Seen`)), {Op: SearchSet, Set: seq(2, 4)}}}},
 		"SEARCH RETURN () SINCE 1-feb-1994": Search{Extended: true, Return: ReturnAll, Key: SearchKey{Op: SearchSince, Date: day}},
 		"SEARCH RETURN (SAVE) OR FROM a (TO b CC c)": Search{Extended: true, Return: ReturnSave, Key: SearchKey{Op: SearchOr, Keys: []SearchKey{
 			{Op: SearchHeader, Field: "From", Text: "a"},
@@ -93,7 +100,11 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, line := range []string{
 		"NOOP x", "NOOP ", "ID", `ID ("a")`, "ENABLE", "LOGIN a", "LOGIN a b c", `LOGIN "a b`, `LOGIN "\a" b`, "LOGIN \"\xff\" b",
-		"SELECT", "SELECT ~{1+}\r\na", "SELECT a (QRESYNC (1 2))", "SELECT a b", "CREATE a (X)", "STATUS a ()", "STATUS a (X)", "STATUS a MESSAGES",
+		"SELECT", "SELECT ~{1+}\r\na", "SELECT a (QRESYNC (1))", "SELECT a (QRESYNC (0 2))", "SELECT a (QRESYNC (1 0))", "SELECT a (QRESYNC (1 2 *))", "SELECT a (QRESYNC (1 2 $))",
+		"SELECT a (QRESYNC (1 2 1:* (1 1)))", "SELECT a (QRESYNC (1 2 (1)))", "SELECT a (QRESYNC (1 2 (1:2 1)))", "SELECT a (QRESYNC (1 2 (2,1 1:2)))", "SELECT a (QRESYNC (1 2 (1:2 7,6)))", "SELECT a (QRESYNC 1 2)",
+		"FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "UID FETCH 1 FLAGS (VANISHED)", "FETCH 1 FLAGS (PARTIAL 1:2)", "UID FETCH 1 FLAGS (PARTIAL 0:1)", "UID FETCH 1 FLAGS (PARTIAL 1:-1)", "UID FETCH 1 FLAGS (PARTIAL -1:1)", "UID FETCH 1 FLAGS (PARTIAL 1:*)",
+		"SEARCH RETURN (PARTIAL) ALL", "SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "SEARCH RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL", "SEARCH RETURN (ALL PARTIAL -1:-2) ALL",
+		"SELECT a b", "CREATE a (X)", "STATUS a ()", "STATUS a (X)", "STATUS a MESSAGES",
 		"COPY 0 x", "COPY 1: x", "COPY 1,, x", "COPY 4294967296 x", "COPY a x", "COPY 01 x", "COPY 1",
 		`LIST (RECURSIVEMATCH) "" *`, `LIST "" * RETURN (X)`, `LIST "" "`, `LSUB "" a b`,
 		"STORE 1 FLAGS", "STORE 1 FLAG (x)", "STORE 1 (X 1) FLAGS ()", `STORE 1 FLAGS (\)`,
@@ -164,4 +175,30 @@ func FuzzMUTF7(f *testing.F) {
 			t.Fatalf("%q is read as %q, which is written %q", wire, name, EncodeMUTF7(name))
 		}
 	})
+}
+
+func TestPageOf(t *testing.T) {
+	for _, c := range []struct {
+		page     Page
+		n        int
+		from, to int // from 1, both included; 0, 0: none
+	}{
+		{Page{1, 3, false}, 5, 1, 3},
+		{Page{3, 1, false}, 5, 1, 3},
+		{Page{4, 9, false}, 5, 4, 5},
+		{Page{6, 9, false}, 5, 0, 0},
+		{Page{1, 1, false}, 0, 0, 0},
+		{Page{1, 2, true}, 5, 4, 5},
+		{Page{3, 2, true}, 5, 3, 4},
+		{Page{4, 9, true}, 5, 1, 2},
+		{Page{6, 9, true}, 5, 0, 0},
+		{Page{1, 4294967295, true}, 5, 1, 5},
+		{Page{1, 4294967295, false}, 5, 1, 5},
+	} {
+		first, end := c.page.Of(c.n)
+		if c.to == 0 && first == end || first == c.from-1 && end == c.to {
+			continue
+		}
+		t.Errorf("%s of %d: got %d to %d", c.page.Append(nil), c.n, first+1, end)
+	}
 }

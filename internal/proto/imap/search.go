@@ -44,7 +44,7 @@ type SearchKey struct {
 	Date        time.Time
 }
 
-// SearchReturn is a set of result options of RFC 4731 and RFC 5182.
+// SearchReturn is a set of result options of RFC 4731, RFC 5182 and RFC 9394.
 type SearchReturn uint8
 
 // The options.
@@ -54,16 +54,19 @@ const (
 	ReturnAll
 	ReturnCount
 	ReturnSave
+	ReturnPartial
 )
 
 // Search is SEARCH or UID SEARCH. Extended says that RETURN was given; without options it means ALL.
 type Search struct {
 	Extended bool
 	Return   SearchReturn
+	Page     *Page // with ReturnPartial
 	// Charset is in capitals; empty: not given. A charset that is not known makes Key meaningless.
 	Charset string
 	Key     SearchKey
 	ModSeq  bool // a MODSEQ key was among the keys
+	Numbers bool // message sequence numbers were among the keys
 }
 
 // maxNesting bounds the depth of search keys, which are parsed by recursion.
@@ -75,7 +78,7 @@ func parseSearch(l *lexer) any {
 	if l.word("RETURN") {
 		l.space()
 		s.Extended = true
-		l.list(func() { s.Return |= l.searchReturn() })
+		l.list(func() { s.result(l) })
 		if s.Return == 0 {
 			s.Return = ReturnAll
 		}
@@ -92,7 +95,7 @@ func parseSearch(l *lexer) any {
 	}
 	p := searchParser{l: l}
 	s.Key = p.keys()
-	s.ModSeq = p.modSeq
+	s.ModSeq, s.Numbers = p.modSeq, p.numbers
 	return s
 }
 
@@ -102,29 +105,39 @@ func (s *Search) KnownCharset() bool {
 	return s.Charset == "" || s.Charset == "UTF-8" || s.Charset == "US-ASCII"
 }
 
-func (l *lexer) searchReturn() SearchReturn {
+// result reads a result option. ALL and PARTIAL exclude each other (RFC 9394, section 3.1).
+func (s *Search) result(l *lexer) {
+	option := SearchReturn(0)
 	switch o := l.name(); o {
 	case "MIN":
-		return ReturnMin
+		option = ReturnMin
 	case "MAX":
-		return ReturnMax
+		option = ReturnMax
 	case "ALL":
-		return ReturnAll
+		option = ReturnAll
 	case "COUNT":
-		return ReturnCount
+		option = ReturnCount
 	case "SAVE":
-		return ReturnSave
+		option = ReturnSave
+	case "PARTIAL":
+		if s.Page != nil {
+			l.fail("PARTIAL can be asked for once")
+		}
+		option, s.Page = ReturnPartial, l.page()
 	default:
 		l.fail("unknown return option %.40s", o)
-		return 0
+	}
+	if s.Return |= option; s.Return&ReturnAll != 0 && s.Return&ReturnPartial != 0 {
+		l.fail("ALL and PARTIAL exclude each other")
 	}
 }
 
 // searchParser reads search keys and counts their depth.
 type searchParser struct {
-	l      *lexer
-	depth  int
-	modSeq bool
+	l       *lexer
+	depth   int
+	modSeq  bool
+	numbers bool
 }
 
 // keys reads search-key *(SP search-key) to the end or to ")".
@@ -158,7 +171,9 @@ func (p *searchParser) key() SearchKey {
 		p.l.expect(')')
 		return k
 	case c == '*' || c == '$' || digit(c):
-		return SearchKey{Op: SearchSet, Set: p.l.numSet()}
+		set := p.l.numSet()
+		p.numbers = p.numbers || !set.Saved
+		return SearchKey{Op: SearchSet, Set: set}
 	}
 	name := p.l.name()
 	if read, ok := searchKeys[name]; ok && p.l.err == nil {

@@ -82,10 +82,14 @@ func (s *session) moveMessages(ctx context.Context, uids []mailbox.UID, to strin
 	if err != nil {
 		return imap.Response{}, err
 	}
-	if code := copyUID(c); code != "" {
-		s.sendf("* OK [%s] Moved", code)
+	if len(c.Source) == 0 {
+		return imap.Response{}, nil
 	}
-	return imap.Response{}, nil
+	s.sendf("* OK [%s] Moved", copyUID(c))
+	if !s.condStore {
+		return imap.Response{}, nil
+	}
+	return imap.Response{Code: highestModSeq(c.ModSeq)}, nil
 }
 
 // copyUID is the COPYUID response code of RFC 4315; empty when nothing was copied.

@@ -30,8 +30,12 @@ func (s *session) remove(ctx context.Context, uids []mailbox.UID) (imap.Response
 	if err != nil || len(gone) == 0 || !s.condStore {
 		return imap.Response{}, err
 	}
-	// RFC 7162, section 3.2.10: a client that counts MODSEQs learns the one of the removal.
-	return imap.Response{Code: "HIGHESTMODSEQ " + strconv.FormatUint(uint64(modSeq), 10)}, nil
+	// RFC 7162, section 3.2.7: a client that counts MODSEQs learns the one of the removal.
+	return imap.Response{Code: highestModSeq(modSeq)}, nil
+}
+
+func highestModSeq(m mailbox.ModSeq) string {
+	return "HIGHESTMODSEQ " + strconv.FormatUint(uint64(m), 10)
 }
 
 // writable refuses to change a mailbox that is open by EXAMINE.

@@ -25,10 +25,23 @@ func (s *session) fetch(ctx context.Context, a imap.Fetch) (imap.Response, error
 	return imap.Response{}, nil
 }
 
-// uidFetch tells of messages by UID, and tells the UID.
+// uidFetch tells of messages by UID, and tells the UID. RFC 7162, section 3.2.6; RFC 9394, section 3.3.
 func (s *session) uidFetch(ctx context.Context, a imap.Fetch) (imap.Response, error) {
 	a.Items |= imap.FetchUID
-	return s.newFetching(a).run(ctx, s.selected.byUID(a.Set))
+	if a.Vanished {
+		if err := s.needQResync(); err != nil {
+			return imap.Response{}, err
+		}
+		if err := s.tellEarlier(ctx, a.Set, mailbox.ModSeq(*a.ChangedSince), 0); err != nil {
+			return imap.Response{}, err
+		}
+	}
+	uids := s.selected.byUID(a.Set)
+	if a.Page != nil {
+		first, end := a.Page.Of(len(uids))
+		uids = uids[first:end]
+	}
+	return s.newFetching(a).run(ctx, uids)
 }
 
 // The items that come from an entry, from a record, and from a record's attributes.
@@ -63,9 +76,8 @@ func (s *session) newFetching(a imap.Fetch) *fetching {
 	if a.Items&imap.FetchModSeq != 0 {
 		s.condStore = true
 	}
-	if s.condStore && a.Items&imap.FetchFlags != 0 {
-		// Flags never go without their MODSEQ from then on (RFC 7162, section 3.1.2).
-		f.Items |= imap.FetchModSeq
+	if a.Items&imap.FetchFlags != 0 {
+		f.Items |= s.withFlags()
 	}
 	for i := range a.Bodies {
 		f.seen = f.seen || !a.Bodies[i].Peek && !s.selected.readOnly
@@ -150,10 +162,7 @@ func (f *fetching) markSeen(ctx context.Context) error {
 func (f *fetching) items(e mailbox.Entry) imap.FetchItems {
 	items := f.Items
 	if f.seen && slices.Contains(f.s.selected.own, e.ModSeq) {
-		items |= imap.FetchFlags
-		if f.s.condStore {
-			items |= imap.FetchModSeq
-		}
+		items |= imap.FetchFlags | f.s.withFlags()
 	}
 	return items
 }
@@ -251,6 +260,18 @@ func separated(b []byte) []byte {
 	return append(b, ' ')
 }
 
+// withFlags are the items that go with all flags: once the client knows of MODSEQ, that (RFC 7162, section
+// 3.1.2), and once it has enabled QRESYNC, the UID (section 3.2.4).
+func (s *session) withFlags() imap.FetchItems {
+	switch {
+	case s.qresync:
+		return imap.FetchModSeq | imap.FetchUID
+	case s.condStore:
+		return imap.FetchModSeq
+	}
+	return 0
+}
+
 // appendEntry appends "* 1 FETCH (" and those of items that come from the entry.
 func (s *session) appendEntry(b []byte, seq int, e mailbox.Entry, items imap.FetchItems) []byte {
 	b = strconv.AppendInt(append(b, "* "...), int64(seq), 10)
@@ -263,6 +284,7 @@ func (s *session) appendEntry(b []byte, seq int, e mailbox.Entry, items imap.Fet
 		b = append(b, ')')
 	}
 	if items&imap.FetchModSeq != 0 {
+		s.selected.heard = max(s.selected.heard, e.ModSeq)
 		b = strconv.AppendUint(append(separated(b), "MODSEQ ("...), uint64(e.ModSeq), 10)
 		b = append(b, ')')
 	}

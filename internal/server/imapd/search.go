@@ -11,7 +11,8 @@ import (
 	"candor/internal/store/mailbox"
 )
 
-// search finds messages and tells their numbers. RFC 9051, section 6.4.4; RFC 4731; RFC 5182; RFC 9755, section 3.
+// search finds messages and tells their numbers. RFC 9051, section 6.4.4; RFC 4731; RFC 5182; RFC 9394;
+// RFC 9755, section 3.
 func (s *session) search(ctx context.Context, a imap.Search) (imap.Response, error) {
 	return s.searchMessages(ctx, a, false)
 }
@@ -44,7 +45,7 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 		return imap.Response{}, err
 	}
 	if a.Return&imap.ReturnSave != 0 {
-		sel.saved = slices.Clone(savedPart(found, a.Return))
+		sel.saved = slices.Clone(savedPart(found, a))
 		if a.Return == imap.ReturnSave {
 			return imap.Response{}, nil
 		}
@@ -60,20 +61,25 @@ func (s *session) unsave(a imap.Search) {
 	}
 }
 
-// savedPart is what SAVE keeps: with MIN or MAX and neither ALL nor COUNT only these messages
-// (RFC 5182, section 2.1).
-func savedPart(found []mailbox.UID, r imap.SearchReturn) []mailbox.UID {
-	if len(found) == 0 || r&(imap.ReturnMin|imap.ReturnMax) == 0 || r&(imap.ReturnAll|imap.ReturnCount) != 0 {
+// savedPart is what SAVE keeps: with MIN, MAX or PARTIAL and neither ALL nor COUNT only these messages
+// (RFC 5182, section 2.1; RFC 9394, section 3.2).
+func savedPart(found []mailbox.UID, a imap.Search) []mailbox.UID {
+	const some = imap.ReturnMin | imap.ReturnMax | imap.ReturnPartial
+	if len(found) == 0 || a.Return&some == 0 || a.Return&(imap.ReturnAll|imap.ReturnCount) != 0 {
 		return found
 	}
 	var part []mailbox.UID
-	if r&imap.ReturnMin != 0 {
+	if a.Return&imap.ReturnMin != 0 {
 		part = append(part, found[0])
 	}
-	if last := found[len(found)-1]; r&imap.ReturnMax != 0 && !slices.Contains(part, last) {
-		part = append(part, last)
+	if a.Page != nil {
+		first, end := a.Page.Of(len(found))
+		part = append(part, found[first:end]...)
 	}
-	return part
+	if a.Return&imap.ReturnMax != 0 {
+		part = append(part, found[len(found)-1])
+	}
+	return slices.Compact(part)
 }
 
 // search asks the store, unless every message is wanted. Messages known to be gone do not match.
@@ -103,9 +109,9 @@ func (s *session) tellFound(a imap.Search, found []mailbox.UID, byUID bool) {
 	b := append(append(s.scratch, "* ESEARCH (TAG "...), '"')
 	b = append(append(b, s.tag...), `")`...)
 	if byUID {
-		b = appendResults(append(b, " UID"...), a.Return, found)
+		b = appendResults(append(b, " UID"...), a, found)
 	} else {
-		b = appendResults(b, a.Return, s.selected.numbers(found))
+		b = appendResults(b, a, s.selected.numbers(found))
 	}
 	if top > 0 {
 		b = strconv.AppendUint(append(b, " MODSEQ "...), uint64(top), 10)
@@ -113,23 +119,36 @@ func (s *session) tellFound(a imap.Search, found []mailbox.UID, byUID bool) {
 	s.send(append(b, "\r\n"...))
 }
 
-// appendResults appends the results of RFC 4731; without matches MIN, MAX and ALL are left out.
-func appendResults[N ~uint32](b []byte, r imap.SearchReturn, found []N) []byte {
+// appendResults appends the results of RFC 4731 and RFC 9394; without matches MIN, MAX and ALL are left out.
+func appendResults[N ~uint32](b []byte, a imap.Search, found []N) []byte {
 	if len(found) > 0 {
-		if r&imap.ReturnMin != 0 {
+		if a.Return&imap.ReturnMin != 0 {
 			b = strconv.AppendUint(append(b, " MIN "...), uint64(found[0]), 10)
 		}
-		if r&imap.ReturnMax != 0 {
+		if a.Return&imap.ReturnMax != 0 {
 			b = strconv.AppendUint(append(b, " MAX "...), uint64(found[len(found)-1]), 10)
 		}
-		if r&imap.ReturnAll != 0 {
+		if a.Return&imap.ReturnAll != 0 {
 			b = imap.AppendNumbers(append(b, " ALL "...), found)
 		}
 	}
-	if r&imap.ReturnCount != 0 {
+	if a.Page != nil {
+		b = appendPage(b, a.Page, found)
+	}
+	if a.Return&imap.ReturnCount != 0 {
 		b = strconv.AppendInt(append(b, " COUNT "...), int64(len(found)), 10)
 	}
 	return b
+}
+
+// appendPage appends PARTIAL: the range that was asked for and the results in it.
+func appendPage[N ~uint32](b []byte, p *imap.Page, found []N) []byte {
+	b = append(p.Append(append(b, " PARTIAL ("...)), ' ')
+	first, end := p.Of(len(found))
+	if first == end {
+		return append(b, "NIL)"...)
+	}
+	return append(imap.AppendNumbers(b, found[first:end]), ')')
 }
 
 func (s *session) tellSearch(found []mailbox.UID, top mailbox.ModSeq, byUID bool) {
@@ -156,7 +175,7 @@ func appendEach[N ~uint32](b []byte, found []N) []byte {
 // topModSeq is the highest MODSEQ of the messages that the result names (RFC 7162, section 3.1.10).
 func (sel *selected) topModSeq(a imap.Search, found []mailbox.UID) mailbox.ModSeq {
 	if a.Extended {
-		found = savedPart(found, a.Return)
+		found = savedPart(found, a)
 	}
 	var top mailbox.ModSeq
 	for chunk := range slices.Chunk(found, entryChunk) {

@@ -8,7 +8,7 @@ import (
 	"candor/internal/store/mailbox"
 )
 
-// selectMailbox opens a mailbox. RFC 9051, section 6.3.2; RFC 7162, section 3.1.8.
+// selectMailbox opens a mailbox. RFC 9051, section 6.3.2; RFC 7162, sections 3.1.8 and 3.2.5.
 func (s *session) selectMailbox(ctx context.Context, a imap.Select) (imap.Response, error) {
 	return s.open(ctx, a, false)
 }
@@ -20,6 +20,11 @@ func (s *session) examine(ctx context.Context, a imap.Select) (imap.Response, er
 
 // open closes the selected mailbox, also if the new one cannot be opened.
 func (s *session) open(ctx context.Context, a imap.Select, readOnly bool) (imap.Response, error) {
+	if a.QResync != nil {
+		if err := s.needQResync(); err != nil {
+			return imap.Response{}, err
+		}
+	}
 	s.closed()
 	info, err := s.lookup(ctx, a.Mailbox)
 	if err != nil {
@@ -33,9 +38,16 @@ func (s *session) open(ctx context.Context, a imap.Select, readOnly bool) (imap.
 	st := box.State()
 	s.selected = &selected{
 		box: box, info: info, readOnly: readOnly,
-		uids: st.UIDs, keywords: st.Keywords, told: st.HighestModSeq, changed: box.Wait(st.HighestModSeq),
+		uids: st.UIDs, latest: st.UIDs, keywords: st.Keywords,
+		told: st.HighestModSeq, complete: st.HighestModSeq, changed: box.Wait(st.HighestModSeq),
 	}
 	s.describe(st)
+	if a.QResync != nil {
+		if err := s.resync(ctx, a.QResync, st); err != nil {
+			s.deselect()
+			return imap.Response{}, err
+		}
+	}
 	if readOnly {
 		return imap.Response{Code: "READ-ONLY"}, nil
 	}
@@ -49,8 +61,8 @@ func (s *session) describe(st mailbox.State) {
 	s.send(imap.AppendNumbered(s.scratch, len(st.UIDs), "EXISTS"))
 	if !s.rev2 {
 		s.send(imap.AppendNumbered(s.scratch, 0, "RECENT"))
-		if seq := s.selected.firstUnseen(st); seq > 0 {
-			s.sendf("* OK [UNSEEN %d] First unseen message", seq)
+		if at, ok := slices.BinarySearch(st.UIDs, st.FirstUnseen); ok {
+			s.sendf("* OK [UNSEEN %d] First unseen message", at+1)
 		}
 	}
 	s.sendf("* OK [UIDVALIDITY %d] UIDs are valid", st.Info.UIDValidity)
@@ -60,20 +72,4 @@ func (s *session) describe(st mailbox.State) {
 		b := s.appendName(append(s.scratch, `* LIST () "/" `...), s.selected.info.Name)
 		s.send(append(b, "\r\n"...))
 	}
-}
-
-// firstUnseen returns the number of the first message without \Seen; 0: there is none.
-func (sel *selected) firstUnseen(st mailbox.State) int {
-	if st.Unseen == 0 {
-		return 0
-	}
-	for chunk := range slices.Chunk(sel.uids, entryChunk) {
-		for _, e := range sel.box.Entries(nil, chunk) {
-			if e.Flags&mailbox.Seen == 0 {
-				at, _ := slices.BinarySearch(sel.uids, e.UID)
-				return at + 1
-			}
-		}
-	}
-	return 0
 }

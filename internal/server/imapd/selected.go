@@ -16,7 +16,8 @@ type selected struct {
 	info     mailbox.Info
 	readOnly bool // EXAMINE
 
-	uids     []mailbox.UID // by message sequence number, from 1
+	uids     []mailbox.UID // by message sequence number, from 1; shared, and so never written to
+	latest   []mailbox.UID // those of the mailbox at told; shared, too
 	expunged []mailbox.UID // of uids: gone, and the client has not been told; rising
 	saved    []mailbox.UID // "$" of RFC 5182; rising
 	keywords []string      // in the order of their bits, as told
@@ -24,6 +25,9 @@ type selected struct {
 	told    mailbox.ModSeq   // changes up to here are in the fields above
 	changed <-chan struct{}  // closed when there is more
 	own     []mailbox.ModSeq // changes made by this session, of which it has told already
+
+	complete mailbox.ModSeq // up to here the client has been told of all, of what is gone as well
+	heard    mailbox.ModSeq // the highest MODSEQ that the client was told since
 }
 
 // deselect closes the selected mailbox, if there is one.
@@ -71,7 +75,7 @@ func (s *session) observe(ctx context.Context, expunges bool) ([]mailbox.UID, er
 		if d.Gone {
 			return nil, lost(errMailboxGone)
 		}
-		sel.told, sel.changed = d.ModSeq, sel.box.Wait(d.ModSeq)
+		sel.told, sel.changed, sel.latest = d.ModSeq, sel.box.Wait(d.ModSeq), d.UIDs
 		sel.noteExpunged(d.Expunged)
 	default:
 	}
@@ -79,7 +83,14 @@ func (s *session) observe(ctx context.Context, expunges bool) ([]mailbox.UID, er
 	if expunges {
 		s.tellExpunged()
 	}
-	s.tellAdded(d.Added)
+	if len(sel.expunged) == 0 {
+		sel.uids, sel.complete = sel.latest, sel.told
+	} else {
+		sel.uids = append(slices.Clip(sel.uids), d.Added...)
+	}
+	if len(d.Added) > 0 {
+		s.send(imap.AppendNumbered(s.scratch, len(sel.uids), "EXISTS"))
+	}
 	return d.Changed, nil
 }
 
@@ -106,17 +117,20 @@ func (sel *selected) noteExpunged(uids []mailbox.UID) {
 }
 
 // tellExpunged sends EXPUNGE for what is gone, the highest number first, so that each number is
-// still right when it is read (RFC 9051, section 7.5.1).
+// still right when it is read (RFC 9051, section 7.5.1). sel.uids is the caller's to set.
 func (s *session) tellExpunged() {
 	sel := s.selected
 	if len(sel.expunged) == 0 {
 		return
 	}
-	for i := len(sel.expunged) - 1; i >= 0; i-- {
-		at, _ := slices.BinarySearch(sel.uids, sel.expunged[i])
-		s.send(imap.AppendNumbered(s.scratch, at+1, "EXPUNGE"))
+	if s.qresync {
+		s.tellVanished(sel.expunged)
+	} else {
+		for _, uid := range slices.Backward(sel.expunged) {
+			at, _ := slices.BinarySearch(sel.uids, uid)
+			s.send(imap.AppendNumbered(s.scratch, at+1, "EXPUNGE"))
+		}
 	}
-	sel.uids = without(sel.uids, sel.expunged)
 	sel.saved = without(sel.saved, sel.expunged)
 	sel.expunged = nil
 }
@@ -129,20 +143,6 @@ func without(list, gone []mailbox.UID) []mailbox.UID {
 		}
 		return len(gone) > 0 && gone[0] == uid
 	})
-}
-
-// tellAdded sends EXISTS for new messages.
-func (s *session) tellAdded(uids []mailbox.UID) {
-	sel := s.selected
-	before := len(sel.uids)
-	for _, uid := range uids {
-		if len(sel.uids) == 0 || uid > sel.uids[len(sel.uids)-1] {
-			sel.uids = append(sel.uids, uid)
-		}
-	}
-	if len(sel.uids) > before {
-		s.send(imap.AppendNumbered(s.scratch, len(sel.uids), "EXISTS"))
-	}
 }
 
 // tellKeywords sends FLAGS when the mailbox has got new keywords.
@@ -197,12 +197,9 @@ const entryChunk = 1024
 
 // sendFlags sends FETCH with the flags of message seq, and its MODSEQ to a client that knows of it.
 func (s *session) sendFlags(seq int, e mailbox.Entry, withUID bool) {
-	items := imap.FetchFlags
+	items := imap.FetchFlags | s.withFlags()
 	if withUID {
 		items |= imap.FetchUID
-	}
-	if s.condStore {
-		items |= imap.FetchModSeq
 	}
 	s.send(append(s.appendEntry(s.scratch, seq, e, items), ")\r\n"...))
 }

@@ -37,6 +37,7 @@ type session struct {
 	rev2      bool // ENABLE IMAP4rev2
 	accepts   bool // ENABLE UTF8=ACCEPT (RFC 9755)
 	condStore bool // RFC 7162, section 3.1
+	qresync   bool // ENABLE QRESYNC; condStore, too
 
 	tag     string // of the command under way
 	replied bool   // its tagged response is sent already, as STARTTLS does
@@ -184,6 +185,7 @@ func (s *session) next(ctx context.Context) error {
 		s.replied = false
 		return nil
 	}
+	s.knownUpTo(&r)
 	if r.Text == "" {
 		r.Text = c.Name + " completed"
 	}
@@ -210,9 +212,16 @@ func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error
 		return r, err
 	}
 	if r.Condition != imap.Bad {
-		err = s.sync(ctx, row.flags&keepsNumbers == 0)
+		err = s.sync(ctx, mayExpunge(row, args))
 	}
 	return r, err
+}
+
+// mayExpunge reports whether messages that are gone may be told of at the end of a command. A UID SEARCH by
+// numbers tells of none either (RFC 7162, section 3.2.10.2).
+func mayExpunge(row *command, args any) bool {
+	search, _ := args.(imap.Search)
+	return row.flags&keepsNumbers == 0 && !search.Numbers
 }
 
 // parse parses the arguments. An APPEND without a literal has none that its grammar could miss.

@@ -99,9 +99,7 @@ func (s *session) tellStored(a imap.Store, uids []mailbox.UID, stored mailbox.St
 	default:
 		uids = stored.Changed
 	}
-	if s.condStore {
-		items |= imap.FetchModSeq
-	}
+	items |= s.withFlags()
 	if byUID {
 		items |= imap.FetchUID
 	}

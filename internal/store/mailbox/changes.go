@@ -17,6 +17,7 @@ type Delta struct {
 	Changed  []UID    // rising; flags differ, and the message is neither added nor expunged
 	Expunged []UID    // rising
 	Keywords []string // the mailbox's keywords now
+	UIDs     []UID    // all that are there now, as in State
 	Gone     bool     // the mailbox was deleted
 }
 
@@ -44,7 +45,7 @@ func (m *Mailbox) Changes(ctx context.Context, since ModSeq) (Delta, error) {
 func (t *table) since(since ModSeq) (d Delta, rows []logRow, known bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), Gone: t.gone}
+	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), UIDs: slices.Clip(t.uids), Gone: t.gone}
 	if since < t.recentFrom {
 		return d, nil, false
 	}
@@ -107,16 +108,16 @@ func (m *Mailbox) compare(ctx context.Context, since ModSeq) (Delta, error) {
 func (t *table) compare(since ModSeq) (d Delta, touched []UID) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), Gone: t.gone}
+	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), UIDs: slices.Clip(t.uids), Gone: t.gone}
 	next := UID(1)
 	for i, u := range t.uids {
-		d.Expunged = span{next, u - 1}.appendTo(d.Expunged)
+		d.Expunged = Range{next, u - 1}.appendTo(d.Expunged)
 		next = u + 1
-		if t.modSeqs[i] > since {
+		if t.modSeqs.at(i) > since {
 			touched = append(touched, u)
 		}
 	}
-	d.Expunged = span{next, t.uidNext - 1}.appendTo(d.Expunged)
+	d.Expunged = Range{next, t.uidNext - 1}.appendTo(d.Expunged)
 	return d, touched
 }
 

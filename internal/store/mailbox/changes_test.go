@@ -96,6 +96,42 @@ func TestLogIsTrimmed(t *testing.T) {
 	f.wantDelta(f.changes(m, since), nil, []UID{1}, nil)
 }
 
+// What has vanished is told exactly while the log reaches back, and then as every UID that is not there.
+func TestVanished(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.appendMany("INBOX", 12)
+	m := f.session("INBOX")
+	f.must(m.Remove(t.Context(), []UID{1}))
+	since := m.State().HighestModSeq
+	want := func(since ModSeq, want ...Range) {
+		t.Helper()
+		got, err := m.Vanished(t.Context(), since)
+		f.must(err)
+		if !slices.Equal(got, want) {
+			t.Errorf("since %d: got %v, want %v", since, got, want)
+		}
+	}
+	want(since)
+	want(since + 100)
+	f.must(m.Remove(t.Context(), []UID{6}))
+	f.must(m.Remove(t.Context(), []UID{3, 5, 12}))
+	f.must(m.Remove(t.Context(), []UID{7, 9}))
+	want(since, Range{3, 3}, Range{5, 7}, Range{9, 9}, Range{12, 12})
+	f.clearRecent(m)
+	want(since, Range{3, 3}, Range{5, 7}, Range{9, 9}, Range{12, 12})
+	f.trimLog("INBOX")
+	f.clearRecent(m)
+	want(since, Range{1, 1}, Range{3, 3}, Range{5, 7}, Range{9, 9}, Range{12, 12})
+}
+
+// clearRecent lets a table forget what it remembers of the log.
+func (f *fixture) clearRecent(m *Mailbox) {
+	m.table.mu.Lock()
+	defer m.table.mu.Unlock()
+	m.table.recent, m.table.recentFrom, m.table.spans = nil, m.table.highest, 0
+}
+
 // A long history costs no more than the log's bound, and what it has lost is made good by comparison.
 func TestLongHistory(t *testing.T) {
 	t.Parallel()

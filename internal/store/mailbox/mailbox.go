@@ -53,8 +53,9 @@ type State struct {
 	UIDNext       UID
 	HighestModSeq ModSeq
 	Keywords      []string // in the order of their bits; not to be changed
-	UIDs          []UID    // rising; the caller's own
+	UIDs          []UID    // rising; not to be changed, since all sessions share the memory
 	Unseen        int
+	FirstUnseen   UID // 0: every message is seen
 }
 
 // State returns the durable state, from which a session's sequence view begins.
@@ -64,7 +65,7 @@ func (m *Mailbox) State() State {
 	defer t.mu.RUnlock()
 	return State{
 		Info: t.info, UIDNext: t.uidNext, HighestModSeq: t.highest, Keywords: slices.Clip(t.keywords),
-		UIDs: slices.Clone(t.uids), Unseen: t.unseen,
+		UIDs: slices.Clip(t.uids), Unseen: t.unseen, FirstUnseen: t.firstUnseen(),
 	}
 }
 

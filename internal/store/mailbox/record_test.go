@@ -85,9 +85,9 @@ func checkSpans(t *testing.T, s spans) {
 	t.Helper()
 	last := UID(0)
 	for _, p := range s {
-		if p.first <= last || p.last < p.first || p.last > maxUID {
+		if p.First <= last || p.Last < p.First || p.Last > maxUID {
 			t.Fatalf("spans %v do not rise", s)
 		}
-		last = p.last
+		last = p.Last
 	}
 }

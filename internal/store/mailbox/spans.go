@@ -8,21 +8,21 @@ import (
 // maxUID is the highest UID given, so that UIDNEXT is a UID, too.
 const maxUID = 1<<32 - 2
 
-// span is the UIDs from first to last.
-type span struct{ first, last UID }
+// Range is the UIDs from First to Last.
+type Range struct{ First, Last UID }
 
 // spans is a set of UIDs: rising, and no two touch.
-type spans []span
+type spans []Range
 
 // spansOf makes a set of rising UIDs.
 func spansOf(uids []UID) spans {
 	var s spans
 	for _, u := range uids {
-		if n := len(s); n > 0 && s[n-1].last+1 == u {
-			s[n-1].last = u
+		if n := len(s); n > 0 && s[n-1].Last+1 == u {
+			s[n-1].Last = u
 			continue
 		}
-		s = append(s, span{u, u})
+		s = append(s, Range{u, u})
 	}
 	return s
 }
@@ -36,8 +36,8 @@ func (s spans) appendTo(dst []UID) []UID {
 }
 
 // appendTo appends the UIDs to dst; there are none when last lies before first.
-func (p span) appendTo(dst []UID) []UID {
-	for u := p.first; u <= p.last; u++ {
+func (p Range) appendTo(dst []UID) []UID {
+	for u := p.First; u <= p.Last; u++ {
 		dst = append(dst, u)
 	}
 	return dst
@@ -48,9 +48,9 @@ func (s spans) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	last := UID(0)
 	for _, p := range s {
-		b = binary.AppendUvarint(b, uint64(p.first-last))
-		b = binary.AppendUvarint(b, uint64(p.last-p.first))
-		last = p.last
+		b = binary.AppendUvarint(b, uint64(p.First-last))
+		b = binary.AppendUvarint(b, uint64(p.Last-p.First))
+		last = p.Last
 	}
 	return b
 }
@@ -71,7 +71,7 @@ func (d *decoder) spans() spans {
 			d.bad = true
 			return nil
 		}
-		s = append(s, span{UID(first), UID(last)})
+		s = append(s, Range{UID(first), UID(last)})
 	}
 	return s
 }

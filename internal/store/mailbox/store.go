@@ -18,15 +18,15 @@ import (
 // format is the version of the keys that this program writes.
 const format = 1
 
-// defaultIdleMessages is 20 MB of tables.
-const defaultIdleMessages = 1_000_000
+// defaultIdleMessages is 24 MB of tables.
+const defaultIdleMessages = 2_000_000
 
 // Options configures a Store.
 type Options struct {
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: nothing is logged
-	// IdleMessages bounds the messages whose flags are kept in memory, 20 octets each, for mailboxes
-	// that no session has open; 0: 1,000,000.
+	// IdleMessages bounds the messages whose flags are kept in memory, 12 octets each, for mailboxes
+	// that no session has open; 0: 2,000,000.
 	IdleMessages int
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 
 	"candor/internal/store/kv"
@@ -29,8 +28,8 @@ const (
 	recentSpans = 4096
 )
 
-// table holds the UIDs, MODSEQs and flags of an open mailbox: 20 octets a message. All sessions share it.
-// It shows only what is durable.
+// table holds the UIDs, MODSEQs and flags of an open mailbox: mostly 12 octets a message. All sessions
+// share it. It shows only what is durable.
 type table struct {
 	key tableKey
 
@@ -43,12 +42,14 @@ type table struct {
 	info    Info
 	// keywords is only ever appended to.
 	keywords []string
-	uids     []UID // rising; modSeqs and flags go with them
-	modSeqs  []ModSeq
-	flags    []Flags
-	uidNext  UID
-	highest  ModSeq
-	unseen   int
+	// uids rise; modSeqs and flags go with them. Sessions have parts of uids, so that it is only ever
+	// appended to, or replaced.
+	uids    []UID
+	modSeqs column[ModSeq]
+	flags   column[Flags]
+	uidNext UID
+	highest ModSeq
+	unseen  int
 	// recent holds every row after recentFrom.
 	recent     []logRow
 	recentFrom ModSeq
@@ -112,7 +113,7 @@ func (t *table) fill(r kv.Reader) error {
 		return err
 	}
 	t.keywords, t.uidNext, t.highest, t.unseen = row.keywords, c.uidNext, c.highest, c.unseen
-	t.uids, t.modSeqs, t.flags = make([]UID, 0, c.messages), make([]ModSeq, 0, c.messages), make([]Flags, 0, c.messages)
+	t.uids, t.modSeqs, t.flags = make([]UID, 0, c.messages), makeColumn[ModSeq](c.messages), makeColumn[Flags](c.messages)
 	prefix := mailboxKey(t.key.account, kindHot, t.key.id)
 	for p, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
 		if err != nil {
@@ -128,7 +129,9 @@ func (t *table) fill(r kv.Reader) error {
 }
 
 func (t *table) append(e Entry) {
-	t.uids, t.modSeqs, t.flags = append(t.uids, e.UID), append(t.modSeqs, e.ModSeq), append(t.flags, e.Flags)
+	t.uids = append(t.uids, e.UID)
+	t.modSeqs.append(e.ModSeq)
+	t.flags.append(e.Flags)
 }
 
 // publish takes in what has become durable. It reports whether the table missed something before,
@@ -187,35 +190,45 @@ func (t *table) change(e Entry) {
 	if !ok {
 		return
 	}
-	if t.flags[i]&Seen == 0 {
+	if t.flags.at(i)&Seen == 0 {
 		t.unseen--
 	}
 	if e.Flags&Seen == 0 {
 		t.unseen++
 	}
-	t.modSeqs[i], t.flags[i] = e.ModSeq, e.Flags
+	t.modSeqs.set(i, e.ModSeq)
+	t.flags.set(i, e.Flags)
 }
 
+// remove takes messages out, and moves what lies between them a stretch at a time.
 func (t *table) remove(expunged spans) {
 	if len(expunged) == 0 {
 		return
 	}
-	first := sort.Search(len(t.uids), func(i int) bool { return t.uids[i] >= expunged[0].first })
-	kept := first
-	for i := first; i < len(t.uids); i++ {
-		for len(expunged) > 0 && expunged[0].last < t.uids[i] {
-			expunged = expunged[1:]
+	at, _ := slices.BinarySearch(t.uids, expunged[0].First)
+	kept := at
+	uids := append(make([]UID, 0, len(t.uids)), t.uids[:at]...)
+	for n, gone := range expunged {
+		first, _ := find(t.uids, at, gone.First)
+		end, _ := find(t.uids, first, gone.Last+1)
+		next := len(t.uids)
+		if n+1 < len(expunged) {
+			next, _ = find(t.uids, end, expunged[n+1].First)
 		}
-		if len(expunged) > 0 && expunged[0].first <= t.uids[i] {
-			if t.flags[i]&Seen == 0 {
+		for i := first; i < end; i++ {
+			if t.flags.at(i)&Seen == 0 {
 				t.unseen--
 			}
-			continue
 		}
-		t.uids[kept], t.modSeqs[kept], t.flags[kept] = t.uids[i], t.modSeqs[i], t.flags[i]
-		kept++
+		uids = append(uids, t.uids[end:next]...)
+		t.modSeqs.copyWithin(kept, end, next)
+		t.flags.copyWithin(kept, end, next)
+		kept += next - end
+		at = next
 	}
-	t.uids, t.modSeqs, t.flags = t.uids[:kept], t.modSeqs[:kept], t.flags[:kept]
+	t.uids = shrunk(uids)
+	t.modSeqs.truncate(kept)
+	t.flags.truncate(kept)
 }
 
 // remember keeps a row in recent and forgets the oldest ones beyond its bounds.
@@ -247,10 +260,23 @@ func (t *table) entries(dst []Entry, uids []UID) []Entry {
 		i, ok := find(t.uids, at, u)
 		at = i
 		if ok {
-			dst = append(dst, Entry{u, t.modSeqs[i], t.flags[i]})
+			dst = append(dst, Entry{u, t.modSeqs.at(i), t.flags.at(i)})
 		}
 	}
 	return dst
+}
+
+// firstUnseen returns the UID of the first message without \Seen, or 0.
+func (t *table) firstUnseen() UID {
+	if t.unseen == 0 {
+		return 0
+	}
+	for i, u := range t.uids {
+		if t.flags.at(i)&Seen == 0 {
+			return u
+		}
+	}
+	return 0
 }
 
 // find looks for u in uids[at:], near its beginning first.

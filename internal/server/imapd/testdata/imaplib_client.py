@@ -40,6 +40,24 @@ ok(m.noop())
 assert ok(m.uid("SEARCH", "ALL")) == [b"3 4 5"]
 status = ok(m.status("Work/Notes", "(MESSAGES UNSEEN)"))
 assert b"MESSAGES 3" in status[0], status
+
+# A client that comes back and enables QRESYNC learns what has happened meanwhile.
+assert "QRESYNC" in m.capabilities, m.capabilities
+_, (validity,) = m.response("UIDVALIDITY")
+modseq = int(ok(m.status("Work/Notes", "(HIGHESTMODSEQ)"))[0].split(b"HIGHESTMODSEQ ")[1].rstrip(b")"))
+ok(m.uid("STORE", "4", "+FLAGS", r"(\Deleted)"))
+ok(m.uid("STORE", "5", "+FLAGS", r"(\Answered)"))
+ok(m.uid("EXPUNGE", "4"))
+ok(m.close())
+ok(m.enable("QRESYNC"))
+m.untagged_responses = {}
+ok(m._simple_command("SELECT", "Work/Notes", f"(QRESYNC ({int(validity)} {modseq} 1:5))"))
+m.state = "SELECTED"
+assert m.response("VANISHED")[1] == [b"(EARLIER) 4"]
+assert [line for line in m.response("FETCH")[1] if b"UID 5 " in line and b"Answered" in line]
+ok(m.uid("STORE", "3", "+FLAGS.SILENT", r"(\Deleted)"))
+ok(m.expunge())
+assert m.response("VANISHED")[1] == [b"3"]
 ok(m.close())
 ok(m.rename("Work/Notes", "Work/Old"))
 ok(m.delete("Work/Old"))
