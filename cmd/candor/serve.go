@@ -106,9 +106,10 @@ type parts struct {
 	queue     *queue.Queue
 
 	// Only in a running server.
-	smtp *smtpd.Server
-	imap *imapd.Server
-	pop3 *pop3d.Server
+	memory *listen.Budget // that the doors share
+	smtp   *smtpd.Server
+	imap   *imapd.Server
+	pop3   *pop3d.Server
 }
 
 // operations are what an operator can do with the parts.
@@ -270,8 +271,9 @@ func (p *parts) doors(c *config, certificates *listen.Certificates, log *slog.Lo
 		return nil, err
 	}
 	l := &c.limits
+	p.memory = listen.NewBudget(l.shares().doors)
 	p.smtp = smtpd.New(smtpd.Options{
-		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays,
+		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, Memory: p.memory,
 		Limits: smtpd.Limits{
 			MessageSize: l.messageSize, Header: int(l.headerSize), Recipients: int(l.recipients), Logins: int(l.tries),
 			BadCommands: int(l.badCommands), BadCommandsBeforeLogin: int(l.badCommandsBeforeLogin),
@@ -280,7 +282,7 @@ func (p *parts) doors(c *config, certificates *listen.Certificates, log *slog.Lo
 		},
 	})
 	p.imap = imapd.New(imapd.Options{
-		Directory: p.directory, Mailboxes: p.mailboxes, Log: log,
+		Directory: p.directory, Mailboxes: p.mailboxes, Memory: p.memory, Log: log,
 		Limits: imapd.Limits{
 			Message: l.messageSize, Header: int(l.headerSize), Depth: int(l.mimeDepth), Parts: int(l.mimeParts), Idle: l.imapIdle,
 			AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin),
@@ -335,6 +337,7 @@ func (p *parts) sources(doors *listen.Server) []web.Source {
 		{Part: "relay", Stats: func() any { return p.remote.Stats() }},
 		{Part: "dns", Stats: func() any { return p.dns.Stats() }},
 		{Part: "listener", Stats: func() any { return doors.Stats() }},
+		{Part: "memory", Stats: func() any { return p.memory.Stats() }},
 		{Part: "smtp", Stats: func() any { return p.smtp.Stats() }},
 		{Part: "imap", Stats: func() any { return p.imap.Stats() }},
 		{Part: "pop3", Stats: func() any { return p.pop3.Stats() }},

@@ -136,14 +136,30 @@ func (s *Scanner) collect(isMessage bool) {
 			continue
 		}
 		raw := f.value()
-		if len(raw) > s.budget {
+		entries := 0
+		if id >= fromField && id <= bccField {
+			entries = mostEntries(raw)
+		}
+		if len(raw) > s.budget || entries > s.entries || !s.hasRoom(len(raw)+entries*entryCost) {
 			continue
 		}
+		s.entries -= entries
 		start := len(s.text)
 		s.text = appendUnfolded(s.text, raw)
 		s.budget -= len(s.text) - start
 		s.found = append(s.found, foundField{id, start, len(s.text)})
 	}
+}
+
+// mostEntries is how many entries the address list in value may have: each ends with one of these.
+func mostEntries(value []byte) int {
+	n := 1
+	for _, c := range value {
+		if c == ',' || c == '<' || c == '@' || c == ';' || c == ':' {
+			n++
+		}
+	}
+	return n
 }
 
 // set takes a field over. Of a text field that is there twice the first counts; address lists are

@@ -6,9 +6,47 @@ import (
 
 // Limits bounds what a Scanner keeps (specification, section 2.10). Zero means the default.
 type Limits struct {
-	Header int // octets of each header that are looked at; 256 KiB. Text kept in all: four times that
+	Header int // octets of each header that are looked at; 256 KiB. Kept in all: four times that, and 65,536 entries of address lists
 	Depth  int // of MIME nesting; 100
 	Parts  int // in all; 10,000. Deeper or more: kept, but shown as one part
+
+	// Reserve is asked once, before what is kept grows beyond what ordinary messages need (SmallStructure),
+	// whether there is memory for MaxStructure octets. If not, the structure ends there; who writes
+	// to the Scanner knows then that its result does not count. Nil: there always is.
+	Reserve func() bool
+}
+
+// SmallStructure is how many octets a Scanner keeps without Limits.Reserve, roughly.
+const SmallStructure = 64 << 10
+
+// MaxStructure is how many octets a Scanner within the limits keeps at most, roughly.
+func (l Limits) MaxStructure() int64 {
+	l = l.withDefaults()
+	return int64(l.Header) + 2*int64(textBudget(l)) + int64(l.Parts)*partCost + maxEntries*entryCost
+}
+
+func textBudget(l Limits) int { return 4 * l.Header }
+
+const (
+	// partCost and entryCost are what a part and an entry of an address list take, with room to spare
+	// for the lists that they are in.
+	partCost  = 640
+	entryCost = 64
+
+	maxEntries = 64 << 10
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.Header <= 0 {
+		l.Header = defaultHeader
+	}
+	if l.Depth <= 0 {
+		l.Depth = defaultDepth
+	}
+	if l.Parts <= 0 {
+		l.Parts = defaultParts
+	}
+	return l
 }
 
 const (
@@ -29,9 +67,12 @@ const (
 // section 5.1.1 says: a line that begins with the boundary, whatever follows; of several that
 // match, the one that fits the whole line, else the longest.
 type Scanner struct {
-	limits Limits
-	budget int // octets of field text that may still be kept
-	parts  int
+	limits  Limits
+	budget  int // octets of field text that may still be kept
+	entries int // of address lists, likewise
+	parts   int
+	asked   bool // Limits.Reserve was asked
+	full    bool // it had nothing
 
 	state  scanState
 	inLine bool // the beginning of the current line was judged; its end was not seen
@@ -71,16 +112,8 @@ type openPart struct {
 
 // NewScanner returns a Scanner.
 func NewScanner(l Limits) *Scanner {
-	if l.Header <= 0 {
-		l.Header = defaultHeader
-	}
-	if l.Depth <= 0 {
-		l.Depth = defaultDepth
-	}
-	if l.Parts <= 0 {
-		l.Parts = defaultParts
-	}
-	s := &Scanner{limits: l, budget: 4 * l.Header}
+	l = l.withDefaults()
+	s := &Scanner{limits: l, budget: textBudget(l), entries: maxEntries}
 	s.push(openPart{message: true})
 	return s
 }
@@ -166,7 +199,7 @@ func (s *Scanner) judge(start []byte) {
 		return
 	}
 	if s.active > 0 && len(start) > 2 && start[0] == '-' && start[1] == '-' {
-		if i, final := s.delimiter(start[2:]); i >= 0 && (final || s.parts < s.limits.Parts) {
+		if i, final := s.delimiter(start[2:]); i >= 0 && (final || s.mayGrow()) {
 			s.delimit(i, final)
 			s.consume(start)
 			if s.state == inDelimiter && !s.inLine {
@@ -247,11 +280,29 @@ func (s *Scanner) body(p []byte) []byte {
 
 // keep adds to the header of the part on top as much as the limit allows.
 func (s *Scanner) keep(b []byte) {
+	if !s.hasRoom(len(s.header) + len(b)) {
+		return
+	}
 	if room := s.limits.Header - len(s.header); len(b) > room {
 		b = b[:room]
 	}
 	s.header = append(s.header, b...)
 }
+
+// hasRoom reports whether what is kept may grow by n octets.
+func (s *Scanner) hasRoom(n int) bool {
+	kept := textBudget(s.limits) - s.budget + (maxEntries-s.entries)*entryCost + s.parts*partCost
+	if kept+n <= SmallStructure || s.limits.Reserve == nil {
+		return true
+	}
+	if !s.asked {
+		s.asked, s.full = true, !s.limits.Reserve()
+	}
+	return !s.full
+}
+
+// mayGrow reports whether there may be one more part.
+func (s *Scanner) mayGrow() bool { return s.parts < s.limits.Parts && s.hasRoom(partCost) }
 
 // delimiter finds the open multipart that a line belongs to that begins with "--" and then line:
 // -1 when there is none. final tells the delimiter that ends it.
@@ -318,7 +369,7 @@ func (s *Scanner) endHeader(offset, lines int64) {
 	top.part.BodyOffset = offset
 	s.describe(top)
 	s.state = inBody
-	inside := len(s.open) < s.limits.Depth && s.parts < s.limits.Parts
+	inside := len(s.open) < s.limits.Depth && s.mayGrow()
 	switch p := &top.part; {
 	case p.Type == "MULTIPART" && top.boundary == "":
 		p.Type, p.Subtype, p.Params = "TEXT", "PLAIN", nil

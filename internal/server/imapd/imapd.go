@@ -20,7 +20,8 @@ type Options struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
 	Limits    Limits
-	Log       *slog.Logger // nil: slog.Default
+	Memory    *listen.Budget // for what clients can make grow; nil: no limit
+	Log       *slog.Logger   // nil: slog.Default
 }
 
 // Limits are those of the specification, section 2.10, that concern IMAP. Zero means the default.
@@ -66,6 +67,7 @@ type Server struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	limits    Limits
+	memory    *listen.Budget
 	log       *slog.Logger
 	stats     counters
 }
@@ -77,7 +79,7 @@ func New(o Options) *Server {
 	}
 	return &Server{
 		directory: o.Directory, mailboxes: o.Mailboxes,
-		limits: o.Limits.withDefaults(), log: o.Log,
+		limits: o.Limits.withDefaults(), memory: o.Memory, log: o.Log,
 	}
 }
 

@@ -17,7 +17,7 @@ const budgetPatience = 10 * time.Second
 // waits until there is enough, and after a while is told to come back later, so that nobody else has
 // to wait. A nil Budget is without limit.
 //
-// A session takes what it will need at most in one piece: none waits for more while it holds some.
+// A session takes what it will need at most in one piece, and waits for no more while it holds some.
 type Budget struct {
 	size    int64
 	free    *semaphore.Weighted
@@ -43,14 +43,26 @@ func (b *Budget) Take(ctx context.Context, n int64) error {
 	short, cancel := context.WithTimeout(ctx, budgetPatience)
 	defer cancel()
 	if err := b.free.Acquire(short, min(n, b.size)); err != nil {
-		b.refused.Add(1)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return mail.Errorf(mail.Unavailable, "Out of memory for this; try again later").With(4, 3, 1)
+		return b.refuse(ctx)
 	}
 	b.used.Add(min(n, b.size))
 	return nil
+}
+
+// TakeNow is Take for who holds some already: it does not wait.
+func (b *Budget) TakeNow(ctx context.Context, n int64) error {
+	if b.TryTake(n) {
+		return nil
+	}
+	return b.refuse(ctx)
+}
+
+func (b *Budget) refuse(ctx context.Context) error {
+	b.refused.Add(1)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return mail.Errorf(mail.Unavailable, "Out of memory for this; try again later").With(4, 3, 1)
 }
 
 // TryTake is Take for who can do without: it does not wait.

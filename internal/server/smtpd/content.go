@@ -30,7 +30,22 @@ type content struct {
 	store   func() error // finishes the blob
 	abandon func()
 	scanner *message.Scanner
+	memory  reserved
 }
+
+// reserved is what a message has taken from Options.Memory, in octets.
+type reserved struct {
+	header, structure int64
+	err               error // why there was none for its structure
+}
+
+// smallHeader is how many octets of header are held without asking Options.Memory. What judging a greater
+// one takes is headerCopies times its limit.
+const (
+	smallHeader  = 16 << 10
+	headerStep   = 4 << 10
+	headerCopies = 3
+)
 
 // pieces is what content is read from: smtp.DataReader or smtp.ChunkReader.
 type pieces interface{ Next() ([]byte, error) }
@@ -81,7 +96,11 @@ func (c *content) add(ctx context.Context, piece []byte) {
 	case c.inBody:
 		c.write(piece)
 	default:
-		c.addHeader(ctx, piece)
+		n := min(len(piece), headerStep)
+		c.addHeader(ctx, piece[:n])
+		if n < len(piece) {
+			c.add(ctx, piece[n:])
+		}
 	}
 }
 
@@ -89,6 +108,9 @@ var headerEnd = []byte("\r\n\r\n")
 
 // addHeader collects the header and, once it is whole, opens the body.
 func (c *content) addHeader(ctx context.Context, piece []byte) {
+	if len(c.header)+len(piece) > smallHeader && !c.reserveHeader(ctx) {
+		return
+	}
 	from := max(0, len(c.header)-len(headerEnd))
 	c.header = append(c.header, piece...)
 	end := -1
@@ -105,6 +127,29 @@ func (c *content) addHeader(ctx context.Context, piece []byte) {
 	if end >= 0 {
 		c.openBody(ctx, end)
 	}
+}
+
+// reserveHeader takes memory for a header of any size within the limit, and makes room for it. It
+// returns false when there is none, and refuses the message.
+func (c *content) reserveHeader(ctx context.Context) bool {
+	if c.memory.header > 0 {
+		return true
+	}
+	limit := c.session.server.Limits.Header
+	n := headerCopies * int64(limit)
+	if err := c.session.server.Memory.Take(ctx, n); err != nil {
+		c.refuse(err)
+		return false
+	}
+	c.memory.header = n
+	c.header = append(make([]byte, 0, limit+headerStep), c.header...)
+	return true
+}
+
+func (c *content) giveHeader() {
+	c.header = nil
+	c.session.server.Memory.Give(c.memory.header)
+	c.memory.header = 0
 }
 
 // openBody judges the header, whose end is known, and begins the blob.
@@ -127,9 +172,10 @@ func (c *content) openBody(ctx context.Context, end int) {
 		c.refuse(err)
 		return
 	}
+	rest := c.header[end:]
 	c.write(header)
-	c.write(c.header[end:])
-	c.header = nil
+	c.write(rest)
+	c.giveHeader()
 }
 
 func beginsWithField(h message.Header) bool {
@@ -159,8 +205,25 @@ func (c *content) openBlob(ctx context.Context) error {
 		return err
 	}
 	l := &c.session.server.Limits
-	c.scanner = message.NewScanner(message.Limits{Header: l.Header, Depth: l.Depth, Parts: l.Parts})
+	c.scanner = message.NewScanner(message.Limits{
+		Header: l.Header, Depth: l.Depth, Parts: l.Parts, Reserve: func() bool { return c.reserveStructure(ctx) },
+	})
 	return nil
+}
+
+// reserveStructure takes memory for a structure of any size within the limits. While it holds some for a great
+// header, it does not wait for more.
+func (c *content) reserveStructure(ctx context.Context) bool {
+	l := &c.session.server.Limits
+	n := message.Limits{Header: l.Header, Depth: l.Depth, Parts: l.Parts}.MaxStructure()
+	take := c.session.server.Memory.Take
+	if c.memory.header > 0 {
+		take = c.session.server.Memory.TakeNow
+	}
+	if c.memory.err = take(ctx, n); c.memory.err == nil {
+		c.memory.structure = n
+	}
+	return c.memory.err == nil
 }
 
 // write adds octets to the finished message.
@@ -170,6 +233,10 @@ func (c *content) write(p []byte) {
 	}
 	c.message.BlobSize += int64(len(p))
 	c.scanner.Write(p)
+	if c.memory.err != nil {
+		c.refuse(c.memory.err)
+		return
+	}
 	if _, err := c.blob.Write(p); err != nil {
 		c.refuse(fmt.Errorf("writing a message: %w", err))
 	}
@@ -188,7 +255,10 @@ func (c *content) discard() {
 	if c.abandon != nil {
 		c.abandon()
 	}
-	c.header = nil
+	c.scanner = nil
+	c.giveHeader()
+	c.session.server.Memory.Give(c.memory.structure)
+	c.memory.structure = 0
 }
 
 // finish ends the message and stores it. After an error nothing is stored.

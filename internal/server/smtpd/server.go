@@ -29,6 +29,8 @@ type Options struct {
 	// without a login, though not without TLS.
 	Clients, RelayNetworks []netip.Prefix
 
+	Memory *listen.Budget // for what peers can make grow; nil: no limit
+
 	HelpURL string // where a user learns how to set up a program; empty: the host's own page
 	Limits  Limits
 }
