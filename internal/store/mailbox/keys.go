@@ -14,6 +14,7 @@ import (
 //	m account b mailbox         mailbox row: name, UIDVALIDITY, special use, keywords
 //	m account c mailbox         counters: UIDNEXT, HIGHESTMODSEQ, what STATUS tells, extent of the log
 //	m account h mailbox uid     hot record: MODSEQ and flags, rewritten at each STORE
+//	m account i mailbox digest  a message that was imported (ImportKey); no value
 //	m account l mailbox modseq  log row: the UIDs that one command added, changed and expunged
 //	m account n name            name: the mailbox's id
 //	m account r mailbox uid     record: what never changes; the owner of the link to the blob
@@ -30,6 +31,7 @@ const (
 	kindMailbox      = 'b'
 	kindCounters     = 'c'
 	kindHot          = 'h'
+	kindImport       = 'i'
 	kindLog          = 'l'
 	kindName         = 'n'
 	kindRecord       = 'r'

@@ -105,7 +105,7 @@ func sweepSome(tx kv.Tx, doomed tableKey) (more bool, err error) {
 		whole = whole[:len(whole)-1]
 		tx.DeleteRange(whole, kv.PrefixEnd(whole))
 	} else {
-		for _, kind := range []byte{kindHot, kindLog} {
+		for _, kind := range []byte{kindHot, kindImport, kindLog} {
 			prefix := doomed.prefix(kind)
 			tx.DeleteRange(prefix, kv.PrefixEnd(prefix))
 		}
