@@ -120,6 +120,8 @@ func MailboxName(name string, utf8 bool) string {
 // StatusData has the values of STATUS.
 type StatusData struct {
 	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted, Size, HighestModSeq, AppendLimit uint64
+
+	MailboxID string
 }
 
 // AppendStatus appends the items of d in parentheses.
@@ -134,8 +136,12 @@ func AppendStatus(dst []byte, items StatusItems, d StatusData) []byte {
 		dst = append(dst, sep...)
 		dst = append(dst, s.name...)
 		dst = append(dst, ' ')
-		dst = strconv.AppendUint(dst, values[i], 10)
 		sep = " "
+		if s.item == StatusMailboxID {
+			dst = append(append(append(dst, '('), d.MailboxID...), ')')
+			continue
+		}
+		dst = strconv.AppendUint(dst, values[i], 10)
 	}
 	return append(dst, ')')
 }

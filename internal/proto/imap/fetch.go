@@ -20,6 +20,10 @@ const (
 	FetchBody
 	FetchBodyStructure
 	FetchModSeq
+	FetchEmailID  // RFC 8474
+	FetchThreadID //
+	FetchSaveDate // RFC 8514
+	FetchPreview  // RFC 8970
 )
 
 // The macros of RFC 9051, section 6.4.5.
@@ -148,6 +152,15 @@ func (f *Fetch) item(l *lexer) {
 		f.Items |= FetchBodyStructure
 	case "MODSEQ":
 		f.Items |= FetchModSeq
+	case "EMAILID":
+		f.Items |= FetchEmailID
+	case "THREADID":
+		f.Items |= FetchThreadID
+	case "SAVEDATE":
+		f.Items |= FetchSaveDate
+	case "PREVIEW":
+		f.Items |= FetchPreview
+		l.lazy()
 	case "RFC822":
 		f.Bodies = append(f.Bodies, BodyItem{Label: name})
 	case "RFC822.HEADER":
@@ -170,6 +183,15 @@ func (f *Fetch) item(l *lexer) {
 		f.Bodies = append(f.Bodies, l.bodyItem(BinarySize, true))
 	default:
 		l.fail("unknown data item %.40s", name)
+	}
+}
+
+// lazy reads the modifier LAZY of PREVIEW, if it is there (RFC 8970, section 4.1). A preview takes little
+// enough time to be made at once.
+func (l *lexer) lazy() {
+	const modifier = " (LAZY)"
+	if len(l.b) >= len(modifier) && upper(l.b[:len(modifier)]) == modifier {
+		l.b = l.b[len(modifier):]
 	}
 }
 

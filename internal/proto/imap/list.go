@@ -19,7 +19,7 @@ type ListReturn struct {
 // StatusItems is a set of STATUS data items.
 type StatusItems uint16
 
-// The items of RFC 9051, section 6.3.11, RFC 3501, RFC 7162 and RFC 7889.
+// The items of RFC 9051, section 6.3.11, RFC 3501, RFC 7162, RFC 7889 and RFC 8474.
 const (
 	StatusMessages StatusItems = 1 << iota
 	StatusRecent
@@ -30,6 +30,7 @@ const (
 	StatusSize
 	StatusHighestModSeq
 	StatusAppendLimit
+	StatusMailboxID
 )
 
 // statusItems names the items in the order in which they are answered.
@@ -46,6 +47,7 @@ var statusItems = []struct {
 	{"SIZE", StatusSize},
 	{"HIGHESTMODSEQ", StatusHighestModSeq},
 	{"APPENDLIMIT", StatusAppendLimit},
+	{"MAILBOXID", StatusMailboxID},
 }
 
 // Status is the command STATUS.

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -10,27 +11,31 @@ type SearchOp uint8
 
 // The tests. RECENT, NEW and the negative keys are made of these.
 const (
-	SearchAnd        SearchOp = iota // all of Keys; without any: every message
-	SearchOr                         // one of two Keys
-	SearchNot                        // not its one Key
-	SearchFlag                       // Flag
-	SearchRecent                     //
-	SearchSet                        // Set, of sequence numbers; "$" is saved UIDs
-	SearchUID                        // Set, of UIDs
-	SearchHeader                     // Field and Text
-	SearchBody                       // Text
-	SearchText                       // Text
-	SearchLarger                     // Number, octets
-	SearchSmaller                    // Number, octets
-	SearchBefore                     // Date
-	SearchOn                         // Date
-	SearchSince                      // Date
-	SearchSentBefore                 // Date
-	SearchSentOn                     // Date
-	SearchSentSince                  // Date
-	SearchModSeq                     // Number
-	SearchYounger                    // Number, seconds
-	SearchOlder                      // Number, seconds
+	SearchAnd         SearchOp = iota // all of Keys; without any: every message
+	SearchOr                          // one of two Keys
+	SearchNot                         // not its one Key
+	SearchFlag                        // Flag
+	SearchRecent                      //
+	SearchSet                         // Set, of sequence numbers; "$" is saved UIDs
+	SearchUID                         // Set, of UIDs
+	SearchHeader                      // Field and Text
+	SearchBody                        // Text
+	SearchText                        // Text
+	SearchLarger                      // Number, octets
+	SearchSmaller                     // Number, octets
+	SearchBefore                      // Date
+	SearchOn                          // Date
+	SearchSince                       // Date
+	SearchSentBefore                  // Date
+	SearchSentOn                      // Date
+	SearchSentSince                   // Date
+	SearchModSeq                      // Number
+	SearchYounger                     // Number, seconds
+	SearchOlder                       // Number, seconds
+	SearchEmailID                     // Text
+	SearchSavedBefore                 // Date
+	SearchSavedOn                     // Date
+	SearchSavedSince                  // Date
 )
 
 // SearchKey is a search-key as a tree.
@@ -210,7 +215,12 @@ func init() {
 		"YOUNGER": interval(SearchYounger), "OLDER": interval(SearchOlder),
 		"BEFORE": date(SearchBefore), "ON": date(SearchOn), "SINCE": date(SearchSince),
 		"SENTBEFORE": date(SearchSentBefore), "SENTON": date(SearchSentOn), "SENTSINCE": date(SearchSentSince),
-		"MODSEQ": (*searchParser).modSeqKey,
+		"SAVEDBEFORE": date(SearchSavedBefore), "SAVEDON": date(SearchSavedOn), "SAVEDSINCE": date(SearchSavedSince),
+		"SAVEDATESUPPORTED": fixed(SearchKey{}),
+		"EMAILID":           func(p *searchParser) SearchKey { return SearchKey{Op: SearchEmailID, Text: p.objectID()} },
+		// No message has a THREADID, and so none matches (RFC 8474, section 5.2).
+		"THREADID": func(p *searchParser) SearchKey { p.objectID(); return not(SearchKey{}) },
+		"MODSEQ":   (*searchParser).modSeqKey,
 		"UID": func(p *searchParser) SearchKey {
 			p.l.space()
 			return SearchKey{Op: SearchUID, Set: p.l.numSet()}
@@ -264,6 +274,18 @@ func (p *searchParser) keyword() string {
 	p.l.space()
 	return p.l.flag()
 }
+
+// objectID reads an ObjectID (RFC 8474, section 7).
+func (p *searchParser) objectID() string {
+	p.l.space()
+	id := p.l.atom()
+	if len(id) > 255 || strings.Trim(id, objectIDChars) != "" {
+		p.l.fail("%.40q is no object id", id)
+	}
+	return id
+}
+
+const objectIDChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
 // text reads a string in UTF-8, of which US-ASCII is a part.
 func (p *searchParser) text() string {

@@ -65,7 +65,7 @@ var commands = []command{
 	row("AUTHENTICATE", notAuthenticated, credentials, (*session).authenticate, "SASL-IR"),
 
 	row("ENABLE", loggedIn, 0, (*session).enable, "ENABLE UTF8=ACCEPT"),
-	row("SELECT", loggedIn, 0, (*session).selectMailbox, "CONDSTORE QRESYNC"),
+	row("SELECT", loggedIn, 0, (*session).selectMailbox, "CONDSTORE QRESYNC OBJECTID"),
 	row("EXAMINE", loggedIn, 0, (*session).examine, ""),
 	row("CREATE", loggedIn, 0, (*session).create, "CREATE-SPECIAL-USE"),
 	row("DELETE", loggedIn, 0, (*session).delete, ""),
@@ -86,7 +86,7 @@ var commands = []command{
 	row("UID EXPUNGE", selecting, 0, (*session).uidExpunge, "UIDPLUS"),
 	row("SEARCH", selecting, keepsNumbers, (*session).search, "ESEARCH SEARCHRES WITHIN"),
 	row("UID SEARCH", selecting, 0, (*session).uidSearch, ""),
-	row("FETCH", selecting, keepsNumbers, (*session).fetch, "BINARY PARTIAL"),
+	row("FETCH", selecting, keepsNumbers, (*session).fetch, "BINARY PARTIAL SAVEDATE"),
 	row("UID FETCH", selecting, 0, (*session).uidFetch, ""),
 	row("STORE", selecting, keepsNumbers, (*session).store, ""),
 	row("UID STORE", selecting, 0, (*session).uidStore, ""),

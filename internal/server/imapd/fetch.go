@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"candor/internal/proto/imap"
 	"candor/internal/store/mailbox"
@@ -46,7 +47,7 @@ func (s *session) uidFetch(ctx context.Context, a imap.Fetch) (imap.Response, er
 
 // The items that come from an entry, from a record, and from a record's attributes.
 const (
-	recordItems    = imap.FetchInternalDate | imap.FetchSize | attributeItems
+	recordItems    = imap.FetchInternalDate | imap.FetchSize | imap.FetchEmailID | imap.FetchThreadID | imap.FetchSaveDate | attributeItems
 	attributeItems = imap.FetchEnvelope | imap.FetchBody | imap.FetchBodyStructure
 )
 
@@ -232,6 +233,15 @@ func (f *fetching) appendItems(b []byte, seq int, e mailbox.Entry, r *mailbox.Re
 	if items&imap.FetchInternalDate != 0 {
 		b = imap.AppendDateTime(append(separated(b), "INTERNALDATE "...), r.Received)
 	}
+	if items&imap.FetchEmailID != 0 {
+		b = append(append(append(separated(b), "EMAILID ("...), r.EmailID()...), ')')
+	}
+	if items&imap.FetchThreadID != 0 {
+		b = append(separated(b), "THREADID NIL"...)
+	}
+	if items&imap.FetchSaveDate != 0 {
+		b = appendSaveDate(append(separated(b), "SAVEDATE "...), r.Saved)
+	}
 	if items&attributeItems == 0 {
 		return b, nil
 	}
@@ -250,6 +260,13 @@ func (f *fetching) appendItems(b []byte, seq int, e mailbox.Entry, r *mailbox.Re
 		b = imap.AppendBodyStructure(append(separated(b), "BODYSTRUCTURE "...), &a.Root, style)
 	}
 	return b, nil
+}
+
+func appendSaveDate(b []byte, saved time.Time) []byte {
+	if saved.IsZero() {
+		return append(b, "NIL"...)
+	}
+	return imap.AppendDateTime(b, saved)
 }
 
 // separated appends a space unless the first item follows.

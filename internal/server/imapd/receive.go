@@ -9,7 +9,6 @@ import (
 
 	"candor/internal/message"
 	"candor/internal/proto/imap"
-	"candor/internal/store/kv"
 	"candor/internal/store/mailbox"
 )
 
@@ -66,7 +65,7 @@ func (s *session) encodeBinary(ctx context.Context, m mailbox.Message) (mailbox.
 // incoming is a message on its way into the store, whose structure is looked at meanwhile. It makes bare
 // LF CRLF (specification, section 2.8) and refuses NUL.
 type incoming struct {
-	blob    kv.BlobWriter
+	blob    mailbox.BodyWriter
 	scanner *message.Scanner
 	header  headerWatch
 	ascii   bool // refuses an 8-bit header

@@ -195,6 +195,8 @@ var searchOps = map[imap.SearchOp]mailbox.Op{
 	imap.SearchBefore: mailbox.Before, imap.SearchOn: mailbox.On, imap.SearchSince: mailbox.Since,
 	imap.SearchSentBefore: mailbox.SentBefore, imap.SearchSentOn: mailbox.SentOn, imap.SearchSentSince: mailbox.SentSince,
 	imap.SearchModSeq: mailbox.ModSeqFrom, imap.SearchYounger: mailbox.Younger, imap.SearchOlder: mailbox.Older,
+	imap.SearchEmailID:     mailbox.EmailID,
+	imap.SearchSavedBefore: mailbox.SavedBefore, imap.SearchSavedOn: mailbox.SavedOn, imap.SearchSavedSince: mailbox.SavedSince,
 }
 
 // criteria makes a search key one of the store, where messages have UIDs and none is recent.

@@ -68,6 +68,7 @@ func (s *session) describe(st mailbox.State) {
 	s.sendf("* OK [UIDVALIDITY %d] UIDs are valid", st.Info.UIDValidity)
 	s.sendf("* OK [UIDNEXT %d] Predicted next UID", st.UIDNext)
 	s.sendf("* OK [HIGHESTMODSEQ %d] Highest", st.HighestModSeq)
+	s.sendf("* OK [MAILBOXID (%s)] Object id", s.account.MailboxID(st.Info.ID))
 	if s.rev2 {
 		b := s.appendName(append(s.scratch, `* LIST () "/" `...), s.selected.info.Name)
 		s.send(append(b, "\r\n"...))

@@ -7,7 +7,7 @@ import (
 	"candor/internal/store/mailbox"
 )
 
-// status counts a mailbox. RFC 9051, section 6.3.11; RFC 7162, section 3.1.7; RFC 7889.
+// status counts a mailbox. RFC 9051, section 6.3.11; RFC 7162, section 3.1.7; RFC 7889; RFC 8474, section 4.3.
 func (s *session) status(ctx context.Context, a imap.Status) (imap.Response, error) {
 	info, err := s.lookup(ctx, a.Mailbox)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *session) sendStatus(ctx context.Context, info mailbox.Info, items imap.
 	b = imap.AppendStatus(append(b, ' '), items, imap.StatusData{
 		Messages: uint64(st.Messages), UIDNext: uint64(st.UIDNext), UIDValidity: uint64(st.UIDValidity),
 		Unseen: uint64(st.Unseen), Deleted: uint64(st.Deleted), Size: uint64(st.Size),
-		HighestModSeq: uint64(st.HighestModSeq), AppendLimit: uint64(s.server.limits.Message),
+		HighestModSeq: uint64(st.HighestModSeq), AppendLimit: uint64(s.server.limits.Message), MailboxID: s.account.MailboxID(info.ID),
 	})
 	s.send(append(b, "\r\n"...))
 	return nil

@@ -119,6 +119,9 @@ type Status struct {
 	HighestModSeq             ModSeq
 }
 
+// MailboxID returns a mailbox's ObjectID (RFC 8474), which it keeps when it is renamed.
+func (a *Account) MailboxID(id ID) string { return fmt.Sprintf("F%x-%x", uint64(a.id), uint64(id)) }
+
 // Mailboxes returns all mailboxes in the order of their names, INBOX first.
 func (a *Account) Mailboxes(ctx context.Context) ([]Info, error) {
 	var all []Info

@@ -48,7 +48,7 @@ func (b *box) add(value []byte, blob kv.BlobID, size int64, f Flags) (UID, error
 	b.counters.uidNext++
 	b.counters.count(1, f)
 	b.counters.size += size
-	setCreated(value, m)
+	value = arrived(value, m, b.change.account.store.now())
 	owner := uidKey(b.change.account.id, kindRecord, b.id, e.UID)
 	b.change.tx.Set(owner, value)
 	b.change.tx.Link(blob, owner)

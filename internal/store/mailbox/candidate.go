@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/message"
@@ -81,8 +82,24 @@ func (c *candidate) byRecord(t *test) bool {
 		return !r.received.Before(c.search.now.Add(-t.Within))
 	case Older:
 		return !r.received.After(c.search.now.Add(-t.Within))
+	case EmailID:
+		return r.emailID() == t.Text
+	case SavedBefore:
+		return inDay(r.savedDay(), t.Date) < 0
+	case SavedOn:
+		return inDay(r.savedDay(), t.Date) == 0
+	case SavedSince:
+		return inDay(r.savedDay(), t.Date) >= 0
 	}
 	return false
+}
+
+// savedDay is when the message was saved, as a search sees it (RFC 8514, section 4.3).
+func (r *record) savedDay() time.Time {
+	if r.saved.IsZero() {
+		return r.received
+	}
+	return r.saved
 }
 
 func (c *candidate) sent(t *test) (bool, error) {

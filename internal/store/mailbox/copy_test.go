@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"testing"
+	"time"
 
 	"candor/internal/mail"
 )
@@ -28,6 +29,50 @@ func TestCopyKeepsFlagsByName(t *testing.T) {
 	for _, name := range []string{"INBOX", "Sent"} {
 		f.checkMailbox(name)
 	}
+}
+
+// TestCopyIdentity: a copy has its source's EMAILID and a save date of its own.
+func TestCopyIdentity(t *testing.T) {
+	t.Parallel()
+	f, now := newFixture(t), noon
+	f.store.now = func() time.Time { return now }
+	f.append("INBOX", "\na\n")
+	f.append("INBOX", "\na\n")
+	inbox, sent := f.session("INBOX"), f.session("Sent")
+	before := f.records(inbox, 1, 2)
+	now = now.Add(time.Hour)
+	_, err := inbox.Move(t.Context(), []UID{1, 2}, f.id("Sent"))
+	f.must(err)
+	after := f.records(sent, 1, 2)
+	for i, r := range before {
+		if after[i].EmailID() != r.EmailID() || after[i].Saved.Sub(r.Saved) != time.Hour {
+			t.Errorf("got  %s saved at %s\nwant %s an hour later than %s", after[i].EmailID(), after[i].Saved, r.EmailID(), r.Saved)
+		}
+	}
+	if before[0].EmailID() == before[1].EmailID() {
+		t.Errorf("two messages have the EMAILID %s", before[0].EmailID())
+	}
+	found, err := sent.Search(t.Context(), []UID{1, 2}, Criteria{Op: EmailID, Text: before[1].EmailID()})
+	f.must(err)
+	f.wantUIDs("EMAILID", found, 2)
+	found, err = sent.Search(t.Context(), []UID{1, 2}, Criteria{Op: SavedOn, Date: now})
+	f.must(err)
+	f.wantUIDs("SAVEDON", found, 1, 2)
+}
+
+// records returns the records of messages that are there.
+func (f *fixture) records(m *Mailbox, uids ...UID) []Record {
+	f.t.Helper()
+	var all []Record
+	f.must(m.Records(f.t.Context(), uids, func(r *Record) error {
+		own := *r.stored
+		all = append(all, Record{Saved: r.Saved, stored: &own})
+		return nil
+	}))
+	if len(all) != len(uids) {
+		f.t.Fatalf("%d records of %d", len(all), len(uids))
+	}
+	return all
 }
 
 func TestCopyToTheSameMailbox(t *testing.T) {

@@ -1,20 +1,29 @@
 package mailbox
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"slices"
 	"time"
 
 	"candor/internal/message"
 	"candor/internal/store/kv"
 )
 
-// recordFormat begins each record, so that one form can be told from another while a store is
-// being migrated.
-const recordFormat = 1
+// recordFormat begins each record. One of format 1, which older programs wrote, lacks the time of arrival.
+const (
+	recordFormat = 2
+	withoutSaved = 1
+)
 
-// createdAt is where a record bears the ModSeq of the message's arrival, 8 octets. It is known only
-// in the transaction, when the rest has long been encoded.
-const createdAt = 1
+// createdAt is where a record bears the ModSeq of the message's arrival in this mailbox, and savedAt the time
+// of that in Unix seconds, 8 octets each. They are known only in the transaction, when the rest has
+// long been encoded.
+const (
+	createdAt = 1
+	savedAt   = createdAt + 8
+)
 
 // record is a stored record. Its slices share the value it was decoded from.
 type record struct {
@@ -22,16 +31,17 @@ type record struct {
 	created    ModSeq
 	size       int64
 	received   time.Time
+	saved      time.Time // zero: not known
 	blob       kv.BlobID
 	prefix     []byte
 	attributes []byte
 }
 
-// encodeRecord encodes a message's record with created zero. The attributes are of the whole message.
+// encodeRecord encodes a message's record with created and saved zero. The attributes are of the whole message.
 func encodeRecord(m *Message, attributes *message.Attributes) []byte {
 	b := make([]byte, 0, 256+len(m.Prefix))
 	b = append(b, recordFormat)
-	b = append(b, make([]byte, 8)...)
+	b = append(b, make([]byte, 16)...)
 	b = binary.AppendUvarint(b, uint64(len(m.Prefix))+uint64(m.BlobSize))
 	_, zone := m.Received.Zone()
 	b = binary.AppendVarint(b, m.Received.Unix())
@@ -41,18 +51,31 @@ func encodeRecord(m *Message, attributes *message.Attributes) []byte {
 	return attributes.Marshal(b)
 }
 
-func setCreated(value []byte, m ModSeq) {
+// arrived returns a record with the ModSeq and the time of its message's arrival.
+func arrived(value []byte, m ModSeq, at time.Time) []byte {
+	if value[0] == withoutSaved {
+		value = slices.Insert(value, savedAt, make([]byte, 8)...)
+		value[0] = recordFormat
+	}
 	binary.BigEndian.PutUint64(value[createdAt:], uint64(m))
+	binary.BigEndian.PutUint64(value[savedAt:], uint64(at.Unix()))
+	return value
 }
 
 func decodeRecord(uid UID, value []byte) (record, error) {
 	d := decoder{rest: value}
 	r := record{uid: uid}
-	if b := d.take(1); b != nil && b[0] != recordFormat {
+	format := d.octet()
+	if format != recordFormat && format != withoutSaved {
 		d.bad = true
 	}
 	if b := d.take(8); b != nil {
 		r.created = ModSeq(binary.BigEndian.Uint64(b))
+	}
+	if format == recordFormat {
+		if b := d.take(8); b != nil {
+			r.saved = time.Unix(int64(binary.BigEndian.Uint64(b)), 0).UTC()
+		}
 	}
 	r.size = int64(d.uvarint())
 	seconds, zone := d.varint(), d.varint()
@@ -75,6 +98,14 @@ func zoneOf(minutes int) *time.Location {
 		return time.UTC
 	}
 	return time.FixedZone("", minutes*60)
+}
+
+// emailID returns the message's ObjectID. A copy has the same blob and prefix.
+func (r *record) emailID() string {
+	h := sha256.New()
+	h.Write(r.blob[:])
+	h.Write(r.prefix)
+	return "M" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // decodeAttributes decodes the attributes; their strings share the record's value.

@@ -15,12 +15,12 @@ func TestRecordRoundTrip(t *testing.T) {
 			Received: time.Date(2024, 2, 29, 1, 2, 3, 0, time.FixedZone("", zone)),
 		}
 		v := encodeRecord(&m, &message.Attributes{Envelope: message.Envelope{Subject: "s"}})
-		setCreated(v, 77)
+		v = arrived(v, 77, time.Unix(88, 999))
 		r, err := decodeRecord(5, v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.uid != 5 || r.created != 77 || r.size != 1<<40+13 || r.blob != m.Blob || string(r.prefix) != string(m.Prefix) {
+		if r.uid != 5 || r.created != 77 || r.saved.Unix() != 88 || r.size != 1<<40+13 || r.blob != m.Blob || string(r.prefix) != string(m.Prefix) {
 			t.Errorf("record is %+v", r)
 		}
 		if want := m.Received.Format(time.RFC3339); r.received.Format(time.RFC3339) != want {
@@ -29,6 +29,25 @@ func TestRecordRoundTrip(t *testing.T) {
 		if a, err := r.decodeAttributes(); err != nil || a.Envelope.Subject != "s" {
 			t.Errorf("attributes are %+v, %v", a, err)
 		}
+	}
+}
+
+// TestRecordWithoutSaved: a record of the format before is read, and its copy has the format of now.
+func TestRecordWithoutSaved(t *testing.T) {
+	t.Parallel()
+	m := Message{BlobSize: 3, Blob: [16]byte{1}, Received: time.Unix(5, 0).UTC()}
+	now := arrived(encodeRecord(&m, &message.Attributes{Envelope: message.Envelope{Subject: "s"}}), 7, time.Unix(88, 0))
+	before := append([]byte{withoutSaved}, now[createdAt:savedAt]...)
+	before = append(before, now[savedAt+8:]...)
+	old, err := decodeRecord(1, before)
+	if err != nil || old.created != 7 || !old.saved.IsZero() || !old.savedDay().Equal(m.Received) {
+		t.Fatalf("got %+v, %v", old, err)
+	}
+	if got := arrived(before, 7, time.Unix(88, 0)); string(got) != string(now) {
+		t.Errorf("got  %q\nwant %q", got, now)
+	}
+	if r, err := decodeRecord(1, now); err != nil || r.emailID() != old.emailID() {
+		t.Errorf("email ids are %s and %s, %v", r.emailID(), old.emailID(), err)
 	}
 }
 

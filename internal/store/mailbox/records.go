@@ -27,17 +27,23 @@ type Record struct {
 	UID      UID
 	Size     int64 // RFC822.SIZE, octets
 	Received time.Time
+	Saved    time.Time // when it came into this mailbox (RFC 8514); zero: not known
 	// Attributes are those of the whole message, prefix included. They are decoded when first
 	// asked for and are valid until the function that got the Record returns.
 	Attributes func() (*message.Attributes, error)
+
+	stored *record
 }
+
+// EmailID returns the ObjectID (RFC 8474) that the message shares with its copies.
+func (r *Record) EmailID() string { return r.stored.emailID() }
 
 // Records calls f for each existing message of uids (rising), reading one contiguous key range.
 // It never opens a body. Errors: NotFound, and those of f.
 func (m *Mailbox) Records(ctx context.Context, uids []UID, f func(*Record) error) error {
 	return m.records(ctx, uids, func(r *record) error {
 		var decoded *message.Attributes
-		return f(&Record{UID: r.uid, Size: r.size, Received: r.received, Attributes: func() (_ *message.Attributes, err error) {
+		return f(&Record{UID: r.uid, Size: r.size, Received: r.received, Saved: r.saved, stored: r, Attributes: func() (_ *message.Attributes, err error) {
 			if decoded == nil {
 				decoded, err = r.decodeAttributes()
 			}

@@ -54,6 +54,14 @@ func (d *decoder) take(n int) []byte {
 	return b
 }
 
+// octet returns the next octet.
+func (d *decoder) octet() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
 // bytes returns octets that are preceded by their number; they are shared.
 func (d *decoder) bytes() []byte {
 	n := d.uvarint()
@@ -135,9 +143,7 @@ func (r *mailboxRow) encode() []byte {
 func decodeMailboxRow(v []byte) (mailboxRow, error) {
 	d := decoder{rest: v}
 	r := mailboxRow{name: string(d.bytes()), uidValidity: UIDValidity(d.uvarint()), use: SpecialUse(d.bytes())}
-	if b := d.take(1); b != nil {
-		r.noSelect = b[0] != 0
-	}
+	r.noSelect = d.octet() != 0
 	n := d.count()
 	if n > MaxKeywords {
 		d.bad = true

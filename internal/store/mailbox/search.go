@@ -15,7 +15,7 @@ type Criteria struct {
 	Flag     string     // HasFlag: IMAP name
 	UIDs     []UID      // InUIDs: rising
 	Field    string     // Header: field name, any case
-	Text     string     // Header, Body, Text: UTF-8; empty matches every message (with the field)
+	Text     string     // Header, Body, Text: UTF-8; empty matches every message (with the field). EmailID: it
 	Size     int64      // Larger, Smaller
 	Date     time.Time  // midnight; only the date counts, and time zones are disregarded
 	ModSeq   ModSeq     // ModSeqFrom: at least
@@ -46,6 +46,11 @@ const (
 	ModSeqFrom // RFC 7162, section 3.1.5
 	Younger    // RFC 5032
 	Older      // RFC 5032
+	EmailID    // RFC 8474
+	// RFC 8514; INTERNALDATE where the time is not known.
+	SavedBefore
+	SavedOn
+	SavedSince
 )
 
 // Search returns the UIDs of universe (rising) that match. It decodes MIME encodings and charsets
@@ -120,7 +125,7 @@ func costOf(c *Criteria) cost {
 	switch c.Op {
 	case And, Or, Not, HasFlag, InUIDs, ModSeqFrom:
 		return costTable
-	case Larger, Smaller, Before, On, Since, Younger, Older:
+	case Larger, Smaller, Before, On, Since, Younger, Older, EmailID, SavedBefore, SavedOn, SavedSince:
 		return costRecord
 	case SentBefore, SentOn, SentSince:
 		return costEnvelope

@@ -116,8 +116,11 @@ func (s *Store) enter() error {
 	return nil
 }
 
+// BodyWriter writes the content of a message to be appended.
+type BodyWriter = kv.BlobWriter
+
 // NewBody begins the blob of a message to be appended.
-func (s *Store) NewBody(ctx context.Context) (kv.BlobWriter, error) { return s.db.CreateBlob(ctx) }
+func (s *Store) NewBody(ctx context.Context) (BodyWriter, error) { return s.db.CreateBlob(ctx) }
 
 // OpenBlob opens what a NewBody has finished, before it is appended.
 func (s *Store) OpenBlob(ctx context.Context, id kv.BlobID) (Body, error) {
