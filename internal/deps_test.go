@@ -30,6 +30,7 @@ var permitted = map[string]string{
 	"store/kv":        "",
 	"store/mailbox":   "message store/kv",
 	"store/directory": "proto/sasl store/kv",
+	"store/backup":    "",
 
 	"transit/queue":   "message store/kv",
 	"transit/deliver": "message store/directory store/mailbox transit/queue",
