@@ -69,7 +69,7 @@ type Server struct {
 	limits    Limits
 	memory    *listen.Budget
 	log       *slog.Logger
-	stats     counters
+	stats     *counters
 }
 
 // New returns a Server.
@@ -79,8 +79,15 @@ func New(o Options) *Server {
 	}
 	return &Server{
 		directory: o.Directory, mailboxes: o.Mailboxes,
-		limits: o.Limits.withDefaults(), memory: o.Memory, log: o.Log,
+		limits: o.Limits.withDefaults(), memory: o.Memory, log: o.Log, stats: new(counters),
 	}
+}
+
+// Renew makes a Server with other options for sessions to come, which counts on where s is.
+func (s *Server) Renew(o Options) *Server {
+	next := New(o)
+	next.stats = s.stats
+	return next
 }
 
 // Handle serves one connection until it ends. It is a listen.Handler. When ctx ends the client is

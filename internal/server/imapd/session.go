@@ -18,8 +18,6 @@ import (
 const (
 	lineTimeout  = 5 * time.Minute
 	writeTimeout = 5 * time.Minute
-	// finishTime is what a command under way has left when the server shuts down.
-	finishTime = 10 * time.Second
 )
 
 // session lives as long as the connection. What CLOSE or a failed SELECT drops is in selected.
@@ -98,10 +96,6 @@ func (s *session) sendf(format string, args ...any) {
 
 // serve is the session's loop: it owns the socket, reads commands, writes replies and recovers a panic.
 func (s *session) serve(ctx context.Context) {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishTime, cancel) })
-	defer stop()
 	defer s.leave()
 	defer s.recoverPanic()
 	s.closing = ctx.Done()
@@ -109,7 +103,7 @@ func (s *session) serve(ctx context.Context) {
 	for !s.ended {
 		err := s.wait(ctx)
 		if err == nil {
-			err = s.next(work)
+			err = s.next(s.conn.Work())
 		}
 		if err != nil {
 			s.end(err)

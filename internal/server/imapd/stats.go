@@ -24,7 +24,7 @@ type counters struct {
 
 // Stats returns the counts.
 func (s *Server) Stats() Stats {
-	c := &s.stats
+	c := s.stats
 	return Stats{
 		Connections: c.connections.Load(), Open: c.open.Load(), Idling: c.idling.Load(),
 		Logins: c.logins.Load(), Denied: c.denied.Load(), InClear: c.inClear.Load(),

@@ -10,9 +10,8 @@ import (
 // admission keeps strangers within the limits. A connection is a stranger until someone has logged
 // in; on port 25 it stays one. The newest never pays for a limit that all share.
 type admission struct {
-	limits *Limits
-
 	mu          sync.Mutex
+	limits      *Limits
 	login, mx   *list.List // strangers, oldest first
 	counts      map[countKey]int
 	handshaking *list.List                 // half-finished, oldest first
@@ -32,6 +31,12 @@ func newAdmission(l *Limits) *admission {
 		limits: l, login: list.New(), mx: list.New(), counts: map[countKey]int{},
 		handshaking: list.New(), paces: map[netip.Prefix]time.Time{},
 	}
+}
+
+func (a *admission) setLimits(l *Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limits = l
 }
 
 func (l *Limits) exempt(a netip.Addr) bool {
@@ -147,9 +152,9 @@ func (a *admission) handshakeDelay(c *Conn, now time.Time) time.Duration {
 	if c.exempt {
 		return 0
 	}
-	each := time.Minute / time.Duration(a.limits.HandshakesPerMinute)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	each := time.Minute / time.Duration(a.limits.HandshakesPerMinute)
 	if len(a.paces) >= maxPaces {
 		a.forgive(now)
 	}

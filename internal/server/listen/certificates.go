@@ -19,14 +19,14 @@ import (
 
 // Certificates are the server's certificates, chosen by SNI; the first is the default one. They
 // may be used and reloaded concurrently.
-type Certificates struct {
-	hostname mail.Domain
-	current  atomic.Pointer[certificateSet]
-}
+type Certificates struct{ current atomic.Pointer[certificateSet] }
 
 // certificateSet is never changed; a reload makes a new one, whose identity tells the listeners
 // that the old tickets are worth nothing any more.
-type certificateSet struct{ list []*tls.Certificate }
+type certificateSet struct {
+	hostname mail.Domain
+	list     []*tls.Certificate
+}
 
 // Pair names the PEM files of a certificate with its chain and of its key.
 type Pair struct{ Cert, Key string }
@@ -34,34 +34,33 @@ type Pair struct{ Cert, Key string }
 // LoadCertificates reads PEM files and refuses what CFG-07 refuses. Warnings are for the operator
 // (expired, does not cover hostname): a server that starts with an old certificate is better than none.
 func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warnings []string, err error) {
-	c = &Certificates{hostname: hostname}
-	set, warnings, err := c.load(pairs)
+	set, warnings, err := load(hostname, pairs)
 	if err != nil {
 		return nil, nil, err
 	}
+	c = &Certificates{}
 	c.current.Store(set)
 	return c, warnings, nil
 }
 
-// Reload reads the files, which may be others than before; when it returns an error, the certificates in
-// use stay. What is only a warning at the start is an error here.
-func (c *Certificates) Reload(pairs []Pair) error {
-	set, warnings, err := c.load(pairs)
-	if err != nil {
-		return err
+// Prepare reads the files of other pairs, for a server of another name; use takes them up. What is only a warning
+// at the start is an error here, for the certificates in use are better; but not if these stay.
+func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair) (use func(), err error) {
+	set, warnings, err := load(hostname, pairs)
+	switch {
+	case err != nil:
+		return nil, err
+	case set.equal(c.current.Load()): // the tickets stay good
+		return func() {}, nil
+	case len(warnings) > 0:
+		return nil, errors.New(strings.Join(warnings, "; "))
 	}
-	if len(warnings) > 0 {
-		return errors.New(strings.Join(warnings, "; "))
-	}
-	if !set.equal(c.current.Load()) { // else the tickets stay good
-		c.current.Store(set)
-	}
-	return nil
+	return func() { c.current.Store(set) }, nil
 }
 
-// equal reports whether both hold the same chains.
+// equal reports whether both hold the same chains for the same host.
 func (s *certificateSet) equal(other *certificateSet) bool {
-	return slices.EqualFunc(s.list, other.list, func(a, b *tls.Certificate) bool {
+	return s.hostname == other.hostname && slices.EqualFunc(s.list, other.list, func(a, b *tls.Certificate) bool {
 		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
 	})
 }
@@ -69,11 +68,11 @@ func (s *certificateSet) equal(other *certificateSet) bool {
 // Leaf returns the default certificate, for reports on its names and dates.
 func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().list[0].Leaf }
 
-func (c *Certificates) load(pairs []Pair) (*certificateSet, []string, error) {
+func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error) {
 	if len(pairs) == 0 {
 		return nil, nil, errors.New("no certificate is configured")
 	}
-	set := &certificateSet{}
+	set := &certificateSet{hostname: hostname}
 	var warnings []string
 	for _, p := range pairs {
 		cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
@@ -88,9 +87,9 @@ func (c *Certificates) load(pairs []Pair) (*certificateSet, []string, error) {
 		}
 		set.list = append(set.list, &cert)
 	}
-	if leaf := set.list[0].Leaf; leaf.VerifyHostname(string(c.hostname)) != nil {
+	if leaf := set.list[0].Leaf; leaf.VerifyHostname(string(hostname)) != nil {
 		warnings = append(warnings, fmt.Sprintf("certificate %s is not for %s but for %s",
-			pairs[0].Cert, c.hostname, strings.Join(leaf.DNSNames, ", ")))
+			pairs[0].Cert, hostname, strings.Join(leaf.DNSNames, ", ")))
 	}
 	return set, warnings, nil
 }

@@ -86,7 +86,7 @@ func TestCertificateWarned(t *testing.T) {
 			}
 			c := certificates(t)
 			serial := c.Leaf().SerialNumber
-			if err := c.Reload([]Pair{bad}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := c.Prepare(testHost, []Pair{bad}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("reload: %v, want an error with %q", err, tc.want)
 			}
 			if c.Leaf().SerialNumber.Cmp(serial) != 0 {

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"container/list"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -85,7 +86,7 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 		wire: &wire{TCPConn: tcp, raw: raw},
 	}
 	c.prefix = prefixOf(c.remote.Addr())
-	c.exempt = s.limits.exempt(c.remote.Addr())
+	c.exempt = d.limits.exempt(c.remote.Addr())
 	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
 	c.transport.Floor, c.transport.FloorSource = d.Floor()
 	c.reader.init()
@@ -109,7 +110,11 @@ func (c *Conn) Remote() netip.AddrPort { return c.remote }
 // Local is the address that the peer connected to.
 func (c *Conn) Local() netip.AddrPort { return c.local }
 
-func (c *Conn) count() *counters { return &c.door.counters }
+func (c *Conn) count() *counters { return c.door.counters }
+
+// Work is the context of what the connection has begun. Unlike the one that a Handler gets it lasts while the
+// server drains, and ends when that is over.
+func (c *Conn) Work() context.Context { return c.server.work }
 
 // Attrs returns the log keys that name the connection: service and addresses.
 func (c *Conn) Attrs() []slog.Attr {

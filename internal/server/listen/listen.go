@@ -90,6 +90,7 @@ type Handler func(ctx context.Context, c *Conn)
 // Options configures a Server.
 type Options struct {
 	Listeners    []Listener
+	Sockets      *Sockets      // of the listeners; nil: New opens them
 	Certificates *Certificates // nil: TLS cannot be offered
 	Handlers     map[Service]Handler
 	Limits       Limits

@@ -51,15 +51,17 @@ func TestNoMode(t *testing.T) {
 func TestSocket(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{"0.0.0.0:0": "0.0.0.0:", ":0": "[::]:", "127.0.0.1:0": "127.0.0.1:"} {
-		l, err := Socket("test", address)
+		p := Place{"test", address}
+		all, err := OpenSockets([]Place{p}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		if got := l.Addr().String(); !strings.HasPrefix(got, want) {
+		defer all.Close()
+		got := all.at(p).Addr().String()
+		if !strings.HasPrefix(got, want) {
 			t.Errorf("%s: got %s", address, got)
 		}
-		if _, err := Socket("test", l.Addr().String()); err == nil || !strings.Contains(err.Error(), "is in use") {
+		if _, err := OpenSockets([]Place{{"again", got}}, nil); err == nil || !strings.Contains(err.Error(), "is in use") {
 			t.Errorf("%s again: %v", address, err)
 		}
 	}

@@ -277,7 +277,7 @@ const defaultTimeout = 5 * time.Minute
 
 // strangerLimit is when a connection that has not shown itself is given up; zero if it has.
 func (c *Conn) strangerLimit() time.Time {
-	l := &c.server.limits
+	l := c.door.limits
 	switch {
 	case c.isAuthenticated.Load():
 	case c.listener.Service.authenticates():

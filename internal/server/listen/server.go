@@ -6,175 +6,236 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
 // Server accepts connections.
 type Server struct {
-	doors     []door
-	limits    Limits
 	log       *slog.Logger
 	admission *admission
+	work      context.Context // of what a connection has begun: it ends with draining
+	cut       context.CancelFunc
+	handlers  sync.WaitGroup
+	ids       atomic.Uint64
+
+	changing sync.Mutex // held by Change, and by Serve at its beginning and end
+
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	doors     []*door
 	tls       map[Service]*serviceTLS // empty without certificates
-
-	serving  context.Context // of Serve; handlers get it
-	handlers sync.WaitGroup
-	ids      atomic.Uint64
-
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
+	serving   context.Context         // of Serve; handlers get it
+	accepting *sync.WaitGroup         // those who accept at doors
 }
 
-// door is a listener with its socket and what serves it.
+// door is a listener with its socket and what serves it. A connection keeps the door that it came in by.
 type door struct {
 	Listener
-	socket   *net.TCPListener
+	limits   *Limits
 	handler  Handler
-	counters counters
+	lease    *lease
+	counters *counters
 }
 
-// New opens the sockets; Serve accepts on them until ctx ends, then drains: handlers see their
-// context end, and after grace the connections are closed.
+// New makes a server; Serve accepts until its context ends, then drains: handlers see their context end, and
+// after grace the connections are closed.
 //
 // Which mode a service may have is for the reader of the configuration to check (specification,
 // section 2.2). Errors: an explanation for an address that cannot be had.
 func New(o Options) (*Server, error) {
-	s := &Server{
-		doors: make([]door, len(o.Listeners)), limits: o.Limits.withDefaults(), log: o.Log,
-		tls: map[Service]*serviceTLS{}, conns: map[*Conn]struct{}{},
+	own := o.Sockets == nil
+	if own {
+		var err error
+		if o.Sockets, err = OpenSockets(places(o.Listeners), nil); err != nil {
+			return nil, err
+		}
 	}
+	s := &Server{log: o.Log, conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}, accepting: &sync.WaitGroup{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.admission = newAdmission(&s.limits)
+	s.work, s.cut = context.WithCancel(context.Background())
+	s.admission = newAdmission(&Limits{})
 	s.ids.Store(uint64(time.Now().UnixMilli()) << 20)
-	for i, l := range o.Listeners {
-		if o.Certificates != nil && s.tls[l.Service] == nil {
-			s.tls[l.Service] = newServiceTLS(l.Service, o.Certificates)
+	if err := s.Change(o); err != nil {
+		if own {
+			o.Sockets.Close()
 		}
-		if err := s.doors[i].open(l, o.Handlers[l.Service]); err != nil {
-			s.closeSockets()
-			return nil, err
-		}
+		return nil, err
 	}
 	return s, nil
 }
 
-func (d *door) open(l Listener, h Handler) (err error) {
-	switch {
-	case l.Mode == NoMode:
-		return fmt.Errorf("listener %s has no TLS mode", l.Name)
-	case h == nil:
-		return fmt.Errorf("listener %s: nothing serves %s", l.Name, l.Service)
+func places(listeners []Listener) []Place {
+	all := make([]Place, len(listeners))
+	for i, l := range listeners {
+		all[i] = Place{l.Name, l.Address}
 	}
-	d.Listener, d.handler = l, h
-	d.socket, err = Socket(l.Name, l.Address)
-	return err
+	return all
 }
 
-// keepAlive finds dead peers without waking sleeping telephones every few seconds.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 5}
-
-// Socket opens the socket of listener name at address, host:port. No host and "[::]" take IPv4 and
-// IPv6, "0.0.0.0" IPv4 alone.
+// Change makes the server serve other listeners, with other handlers and limits, from now on. Connections keep
+// the listener, the handler and the limits that they began with. The sockets are the caller's: it closes those
+// that nobody needs any more.
 //
-// Errors: an explanation for an address that cannot be had.
-func Socket(name, address string) (*net.TCPListener, error) {
-	c := net.ListenConfig{KeepAliveConfig: keepAlive}
-	c.SetMultipathTCP(false) // plain TCP sockets are what the options below and peers know
-	host, port, _ := net.SplitHostPort(address)
-	network := "tcp"
-	if host == "0.0.0.0" {
-		network = "tcp4"
+// Errors: a listener that cannot be served; nothing is changed then.
+func (s *Server) Change(o Options) error {
+	limits := o.Limits.withDefaults()
+	doors := make([]*door, len(o.Listeners))
+	for i, l := range o.Listeners {
+		d, err := newDoor(l, &limits, &o)
+		if err != nil {
+			return err
+		}
+		doors[i] = d
 	}
-	socket, err := c.Listen(context.Background(), network, address)
-	if err == nil {
-		return socket.(*net.TCPListener), nil
-	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %s is in use; is another mail server running?", port)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("port %s may not be opened; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", port)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("address %s of listener %s is not of this machine", host, name)
-	}
-	return nil, fmt.Errorf("listener %s: %w", name, err)
-}
-
-func (s *Server) closeSockets() {
-	for i := range s.doors {
-		if s.doors[i].socket != nil {
-			s.doors[i].socket.Close()
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.endLeases()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range doors {
+		d.counters = s.countersOf(d)
+		d.lease = newLease(o.Sockets.at(Place{d.Name, d.Address}))
+		if o.Certificates != nil && s.tls[d.Service] == nil {
+			s.tls[d.Service] = newServiceTLS(d.Service, o.Certificates)
 		}
 	}
+	s.doors = doors
+	s.admission.setLimits(&limits)
+	s.beginAccepting()
+	return nil
+}
+
+func newDoor(l Listener, limits *Limits, o *Options) (*door, error) {
+	d := &door{Listener: l, limits: limits, handler: o.Handlers[l.Service]}
+	switch {
+	case l.Mode == NoMode:
+		return nil, fmt.Errorf("listener %s has no TLS mode", l.Name)
+	case d.handler == nil:
+		return nil, fmt.Errorf("listener %s: nothing serves %s", l.Name, l.Service)
+	case o.Sockets.at(Place{l.Name, l.Address}) == nil:
+		return nil, fmt.Errorf("listener %s has no socket", l.Name)
+	}
+	return d, nil
+}
+
+// countersOf lets a listener of the same name and service count on. mu is held.
+func (s *Server) countersOf(d *door) *counters {
+	for _, before := range s.doors {
+		if before.Name == d.Name && before.Service == d.Service {
+			return before.counters
+		}
+	}
+	return new(counters)
+}
+
+// beginAccepting accepts at every door, while the server serves. mu is held.
+func (s *Server) beginAccepting() {
+	ctx := s.serving
+	if ctx == nil || ctx.Err() != nil {
+		return
+	}
+	for _, d := range s.doors {
+		s.accepting.Go(func() { s.accept(ctx, d) })
+	}
+}
+
+// endLeases ends accepting and waits for it. changing is held.
+func (s *Server) endLeases() {
+	s.mu.Lock()
+	doors := s.doors
+	s.mu.Unlock()
+	for _, d := range doors {
+		d.lease.Close()
+	}
+	s.accepting.Wait()
 }
 
 // Addrs returns the bound address of each listener, in their order.
 func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	all := make([]net.Addr, len(s.doors))
-	for i := range s.doors {
-		all[i] = s.doors[i].socket.Addr()
+	for i, d := range s.doors {
+		all[i] = d.lease.Addr()
 	}
 	return all
 }
 
 // Listeners returns the listeners, with the ports that were bound.
 func (s *Server) Listeners() []Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	all := make([]Listener, len(s.doors))
-	for i := range s.doors {
-		all[i] = s.doors[i].Listener
-		all[i].Address = s.doors[i].socket.Addr().String()
+	for i, d := range s.doors {
+		all[i] = d.Listener
+		all[i].Address = d.lease.Addr().String()
 	}
 	return all
 }
 
 // tlsFor returns the TLS side of a service; nil when there is no certificate.
-func (s *Server) tlsFor(service Service) *serviceTLS { return s.tls[service] }
+func (s *Server) tlsFor(service Service) *serviceTLS {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tls[service]
+}
 
 // nextID names a connection; names rise, also over restarts.
 func (s *Server) nextID() string { return strconv.FormatUint(s.ids.Add(1), 36) }
 
-// Serve runs until ctx ends and every handler has returned. It calls ready once every listener
-// accepts. It may be called once.
+// Serve runs until ctx ends and every handler has returned; what connections have begun may go on for grace,
+// or until Cut. It calls ready once every listener accepts. It may be called once.
 func (s *Server) Serve(ctx context.Context, grace time.Duration, ready func()) error {
-	s.serving = ctx
-	var accepting sync.WaitGroup
-	for i := range s.doors {
-		accepting.Go(func() { s.accept(ctx, &s.doors[i]) })
-	}
+	s.begin(ctx)
 	if ready != nil {
 		ready()
 	}
 	<-ctx.Done()
 	s.closeSockets()
-	accepting.Wait()
 	s.drain(grace)
 	return nil
+}
+
+func (s *Server) begin(ctx context.Context) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving = ctx
+	s.beginAccepting()
+}
+
+// closeSockets ends accepting: peers are refused from now on.
+func (s *Server) closeSockets() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.endLeases()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.doors {
+		d.lease.TCPListener.Close()
+	}
 }
 
 // drain waits for the handlers: those that wait for input are woken, and after grace the rest
 // lose their connections.
 func (s *Server) drain(grace time.Duration) {
 	s.each((*Conn).poke)
-	done := make(chan struct{})
-	go func() {
-		s.handlers.Wait()
-		close(done)
-	}()
-	patience := time.NewTimer(grace)
+	patience := time.AfterFunc(grace, s.Cut)
 	defer patience.Stop()
-	select {
-	case <-done:
-	case <-patience.C:
-		s.each((*Conn).abort)
-		<-done
-	}
+	s.handlers.Wait()
+	s.cut()
+}
+
+// Cut ends draining: every connection is closed, and what it has begun is broken off.
+func (s *Server) Cut() {
+	s.cut()
+	s.each((*Conn).abort)
 }
 
 func (s *Server) each(f func(*Conn)) {
@@ -191,7 +252,7 @@ func (s *Server) accept(ctx context.Context, d *door) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	backoff := shortest
 	for {
-		tcp, err := d.socket.AcceptTCP()
+		tcp, err := d.lease.AcceptTCP()
 		if err == nil {
 			backoff = shortest
 			s.admit(ctx, d, tcp)
@@ -204,7 +265,7 @@ func (s *Server) accept(ctx context.Context, d *door) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff):
+		case <-time.After(backoff): // bounds how long Change may have to wait
 			backoff = min(2*backoff, longest)
 		}
 	}

@@ -116,7 +116,7 @@ func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 
 // shakeHands is bounded by the limit for a whole handshake, and ends with ctx.
 func (c *Conn) shakeHands(ctx context.Context, t *tls.Conn) error {
-	deadline := time.Now().Add(c.server.limits.Handshake)
+	deadline := time.Now().Add(c.door.limits.Handshake)
 	c.wire.SetWriteDeadline(deadline)
 	if !c.beginWait(ctx, deadline) {
 		return context.Cause(ctx)
@@ -150,7 +150,7 @@ func (c *Conn) implicit(ctx context.Context) error {
 
 // firstOctets waits for the peer's first octets and tells, without consuming them, what they are.
 func (c *Conn) firstOctets(ctx context.Context) (seen, error) {
-	if !c.beginWait(ctx, time.Now().Add(c.server.limits.FirstByte)) {
+	if !c.beginWait(ctx, time.Now().Add(c.door.limits.FirstByte)) {
 		return "", context.Cause(ctx)
 	}
 	defer c.endWait()

@@ -28,10 +28,11 @@ type counters struct {
 
 // Stats returns the counters of each listener, in their order.
 func (s *Server) Stats() []Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	all := make([]Stats, len(s.doors))
-	for i := range s.doors {
-		d := &s.doors[i]
-		n := &d.counters
+	for i, d := range s.doors {
+		n := d.counters
 		all[i] = Stats{
 			Listener: d.Name, Service: d.Service, Address: d.Address, Mode: d.Mode,
 			Open: n.open.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(), Dropped: n.dropped.Load(),

@@ -128,9 +128,11 @@ func TestTicketsOfOneService(t *testing.T) {
 		t.Error("a ticket of IMAP resumes at POP3")
 	}
 	resumes(0)
-	if err := certs.Reload([]Pair{writePair(t, template(string(testHost)), ecdsaKey(t))}); err != nil {
+	use, err := certs.Prepare(testHost, []Pair{writePair(t, template(string(testHost)), ecdsaKey(t))})
+	if err != nil {
 		t.Fatal(err)
 	}
+	use()
 	if resumes(0) {
 		t.Error("a ticket outlives its certificate")
 	}

@@ -46,7 +46,7 @@ func (l Limits) withDefaults() Limits {
 // Server serves POP3. It may serve any number of connections at once.
 type Server struct {
 	Options
-	stats counters
+	stats *counters
 }
 
 // New returns a Server.
@@ -55,7 +55,14 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Server{Options: o}
+	return &Server{Options: o, stats: new(counters)}
+}
+
+// Renew makes a Server with other options for sessions to come, which counts on where s is.
+func (s *Server) Renew(o Options) *Server {
+	next := New(o)
+	next.stats = s.stats
+	return next
 }
 
 // Handler returns the function that serves a connection.
@@ -80,7 +87,7 @@ type counters struct {
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
-	n := &s.stats
+	n := s.stats
 	return Stats{
 		Sessions: n.sessions.Load(), Logins: n.logins.Load(), LoginFailures: n.loginFailures.Load(),
 		ClearCredentials: n.clearCredentials.Load(), Retrieved: n.retrieved.Load(), Removed: n.removed.Load(),

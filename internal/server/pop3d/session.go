@@ -74,7 +74,7 @@ func (s *session) next(ctx context.Context) {
 		s.lost(ctx, err)
 		return
 	}
-	s.answer(ctx, line)
+	s.answer(s.conn.Work(), line)
 }
 
 // answer runs the row of the command.

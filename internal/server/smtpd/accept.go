@@ -79,7 +79,7 @@ func (s *session) refuseContent(err error) smtp.Reply {
 
 func (s *session) countAccepted(c *content) {
 	m := &c.message
-	count := &s.server.counters
+	count := s.server.counters
 	count.accepted.Add(1)
 	count.acceptedOctets.Add(m.BlobSize)
 	count.recipients.Add(int64(len(m.Envelope.Recipients)))

@@ -16,13 +16,13 @@ import (
 // serve runs the session: it alone owns the socket, and its deadlines, but for the moments in which a
 // handler reads content or a login.
 func (s *session) serve(ctx context.Context) {
-	count := &s.server.counters
+	count := s.server.counters
 	count.sessions.Add(1)
 	count.open.Add(1)
 	defer count.open.Add(-1)
 	defer s.end()
 	// What was begun is finished while the server drains; ctx ends only the waits between commands.
-	work := context.WithoutCancel(ctx)
+	work := s.conn.Work()
 	s.greet()
 	for !s.closing {
 		line, err := s.readLine(ctx)

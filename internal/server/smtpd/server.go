@@ -86,7 +86,7 @@ func setDefault[T comparable](v *T, d T) {
 // Server serves the smtp and submission listeners. All of them share one policy.
 type Server struct {
 	Options
-	counters counters
+	counters *counters
 }
 
 // New returns a Server.
@@ -98,7 +98,14 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{Options: o}
+	return &Server{Options: o, counters: new(counters)}
+}
+
+// Renew makes a Server with other options for sessions to come, which counts on where s is.
+func (s *Server) Renew(o Options) *Server {
+	next := New(o)
+	next.counters = s.counters
+	return next
 }
 
 // Handler returns what serves a connection of either service.

@@ -28,7 +28,7 @@ type counters struct {
 
 // Stats returns the counts.
 func (s *Server) Stats() Stats {
-	c := &s.counters
+	c := s.counters
 	return Stats{
 		Sessions: c.sessions.Load(), Open: c.open.Load(),
 		Accepted: c.accepted.Load(), AcceptedOctets: c.acceptedOctets.Load(), Refused: c.refused.Load(),

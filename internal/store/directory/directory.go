@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"candor/internal/mail"
@@ -37,7 +38,7 @@ type Directory struct {
 	db       kv.DB
 	log      *slog.Logger
 	now      func() time.Time
-	hostname mail.Domain
+	hostname atomic.Value // mail.Domain
 	cost     Cost
 	hasher   *hasher
 	cache    *cache
@@ -59,10 +60,11 @@ type Directory struct {
 // Errors: an explanation when the directory was written by a newer version of Candor.
 func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	d := &Directory{
-		db: db, log: o.Log, now: o.Now, hostname: o.Hostname, cost: o.Cost.orDefault(),
+		db: db, log: o.Log, now: o.Now, cost: o.Cost.orDefault(),
 		hasher: newHasher(o.Hashes), cache: newCache(), uses: newUses(),
 		changing: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
+	d.hostname.Store(o.Hostname)
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -80,6 +82,9 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	go d.flushUses(background)
 	return d, nil
 }
+
+// SetHostname changes the name whose postmaster always resolves.
+func (d *Directory) SetHostname(h mail.Domain) { d.hostname.Store(h) }
 
 // Close ends the background work.
 func (d *Directory) Close() error {

@@ -76,7 +76,7 @@ type resolver struct {
 }
 
 func (d *Directory) resolve(s *state, a mail.Address) resolver {
-	r := resolver{s: s, hostname: d.hostname}
+	r := resolver{s: s, hostname: d.hostname.Load().(mail.Domain)}
 	if !r.ours(a) {
 		r.Route = mail.Remote
 		return r

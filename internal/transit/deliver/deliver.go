@@ -30,8 +30,9 @@ type Options struct {
 // Deliverer is a queue.Transport and queue.Batcher into local mailboxes. Its methods may be called
 // concurrently.
 type Deliverer struct {
-	o      Options
-	counts counters
+	o        Options
+	hostname atomic.Value // mail.Domain
+	counts   counters
 
 	mu      sync.Mutex
 	inboxes map[mail.AccountID]inbox
@@ -42,8 +43,13 @@ func New(o Options) *Deliverer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Deliverer{o: o, inboxes: map[mail.AccountID]inbox{}}
+	d := &Deliverer{o: o, inboxes: map[mail.AccountID]inbox{}}
+	d.hostname.Store(o.Hostname)
+	return d
 }
+
+// SetHostname changes the name that later deliveries bear.
+func (d *Deliverer) SetHostname(h mail.Domain) { d.hostname.Store(h) }
 
 // Deliver implements queue.Transport.
 func (d *Deliverer) Deliver(ctx context.Context, m *queue.Message, to []mail.Recipient) []queue.Result {
@@ -210,7 +216,7 @@ func (d *Deliverer) message(m *queue.Message) mailbox.Message {
 	prefix := make([]byte, 0, 512+len(m.Trace))
 	prefix = message.AppendReturnPath(prefix, m.Envelope.ReversePath)
 	prefix = append(prefix, m.Trace...)
-	field := message.CandorTransport{By: d.o.Hostname, ID: string(m.ID), Hop: hop(m), Transport: m.Inbound}
+	field := message.CandorTransport{By: d.hostname.Load().(mail.Domain), ID: string(m.ID), Hop: hop(m), Transport: m.Inbound}
 	return mailbox.Message{
 		Prefix: field.Append(prefix), Blob: m.Blob, BlobSize: m.BlobSize, Attributes: m.Attributes, Received: d.o.Now(),
 	}

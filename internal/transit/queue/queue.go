@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"candor/internal/mail"
@@ -128,14 +129,16 @@ const localBatch = 64
 
 // Queue is the queue. All methods may be called concurrently.
 type Queue struct {
-	db   kv.DB
-	o    Options
-	ids  ids
-	ctx  context.Context // ends attempts
-	stop context.CancelFunc
-	wake chan struct{} // holds one token: the scheduler has something to look at
-	done chan struct{} // closed when the queue begins to close
-	work sync.WaitGroup
+	db       kv.DB
+	o        Options
+	ends     atomic.Pointer[Ends]
+	ids      ids
+	ctx      context.Context // ends attempts
+	stop     context.CancelFunc
+	wake     chan struct{} // holds one token: the scheduler has something to look at
+	done     chan struct{} // closed when the queue begins to close
+	draining sync.Once
+	work     sync.WaitGroup
 
 	local, remote lanes
 	counts        counters
@@ -167,6 +170,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Queue, error) {
 		db: db, o: o.withDefaults(), items: map[ID]*entry{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	q.Change(Ends{o.Hostname, o.Local, o.Remote})
 	// The context of Open bounds the opening alone.
 	q.ctx, q.stop = context.WithCancel(context.WithoutCancel(ctx))
 	q.local = lanes{run: q.runLocal, workers: q.o.Workers, width: 1, batch: localBatch}
@@ -200,6 +204,15 @@ func (q *Queue) checkFormat(ctx context.Context) error {
 	})
 }
 
+// Ends are where the queue's messages go, and whose name its reports bear.
+type Ends struct {
+	Hostname      mail.Domain
+	Local, Remote Transport
+}
+
+// Change makes attempts from now on with other transports.
+func (q *Queue) Change(e Ends) { q.ends.Store(&e) }
+
 // Start begins all deliveries.
 func (q *Queue) Start() {
 	q.mu.Lock()
@@ -216,26 +229,32 @@ func (q *Queue) Start() {
 // grace is how long Close lets attempts go on before it breaks them off.
 const grace = 5 * time.Second
 
-// Close ends deliveries: no attempt begins any more; those under way get a few seconds and are then
-// broken off. What is not done stays in the store.
+// Close drains the queue within a few seconds.
 func (q *Queue) Close() error {
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return nil
-	}
-	q.closed = true
-	q.mu.Unlock()
-	close(q.done)
-	q.local.stop()
-	q.remote.stop()
-	cut := time.AfterFunc(grace, q.stop)
-	q.local.wait()
-	q.remote.wait()
-	cut.Stop()
-	q.stop()
-	q.work.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	q.Drain(ctx)
 	return nil
+}
+
+// Drain ends deliveries: no attempt begins any more; those under way may go on until ctx ends and are then
+// broken off. What is not done stays in the store, and so does what is put into the queue from now on. Of several
+// calls the first one's ctx counts; all wait for the end.
+func (q *Queue) Drain(ctx context.Context) {
+	q.draining.Do(func() {
+		q.mu.Lock()
+		q.closed = true
+		q.mu.Unlock()
+		close(q.done)
+		q.local.stop()
+		q.remote.stop()
+		cut := context.AfterFunc(ctx, q.stop)
+		q.local.wait()
+		q.remote.wait()
+		cut()
+		q.stop()
+		q.work.Wait()
+	})
 }
 
 // NewID returns a fresh ID.
@@ -338,7 +357,8 @@ const remoteGroup = 100
 func localLane(r *recipient) string { return r.to.Address.Canonical().String() }
 
 func (q *Queue) runLocal(_ string, tasks []task) {
-	if b, ok := q.o.Local.(Batcher); ok && len(tasks) > 1 {
+	local := q.ends.Load().Local
+	if b, ok := local.(Batcher); ok && len(tasks) > 1 {
 		attempts := make([]Attempt, len(tasks))
 		for i, t := range tasks {
 			attempts[i] = Attempt{t.entry.m, t.to()}
@@ -349,7 +369,7 @@ func (q *Queue) runLocal(_ string, tasks []task) {
 		return
 	}
 	for _, t := range tasks {
-		q.finish(t, q.o.Local.Deliver(q.ctx, t.entry.m, t.to()))
+		q.finish(t, local.Deliver(q.ctx, t.entry.m, t.to()))
 	}
 }
 
@@ -359,7 +379,7 @@ func (q *Queue) runRemote(domain string, tasks []task) {
 			q.finish(t, withdrawn(t))
 			continue
 		}
-		results := q.o.Remote.Deliver(q.ctx, t.entry.m, t.to())
+		results := q.ends.Load().Remote.Deliver(q.ctx, t.entry.m, t.to())
 		q.finish(t, results)
 		if unreachable(results) && q.ctx.Err() == nil {
 			q.putOff(domain, results[0])

@@ -150,7 +150,7 @@ func (q *Queue) composeOne(ctx context.Context, e *entry, action message.Action,
 	}
 	defer w.Discard()
 	report := message.Report{
-		By: q.o.Hostname, To: e.m.Envelope.ReversePath.Address, QueueID: string(e.m.ID), Arrival: e.created, Date: q.o.Now(),
+		By: q.ends.Load().Hostname, To: e.m.Envelope.ReversePath.Address, QueueID: string(e.m.ID), Arrival: e.created, Date: q.o.Now(),
 		Header: q.header(ctx, e.m),
 	}
 	for _, r := range rs {

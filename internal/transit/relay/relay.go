@@ -52,7 +52,7 @@ type Relay struct {
 	o         Options
 	smarthost *host // nil: none
 	dialer    net.Dialer
-	counts    counters
+	counts    *counters
 }
 
 // New makes a Relay.
@@ -70,7 +70,7 @@ func New(o Options) (*Relay, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Relay{o: o}
+	r := &Relay{o: o, counts: new(counters)}
 	if o.Smarthost != "" {
 		h, err := parseSmarthost(o.Smarthost)
 		if err != nil {
@@ -79,6 +79,18 @@ func New(o Options) (*Relay, error) {
 		r.smarthost = &h
 	}
 	return r, nil
+}
+
+// Renew makes a Relay with other options, which counts on where r is.
+//
+// Errors: as New.
+func (r *Relay) Renew(o Options) (*Relay, error) {
+	next, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	next.counts = r.counts
+	return next, nil
 }
 
 // maxSessions bounds the connections of one attempt, whatever a domain's DNS says.
@@ -222,7 +234,7 @@ type Stats struct {
 
 // Stats returns the numbers.
 func (r *Relay) Stats() Stats {
-	c := &r.counts
+	c := r.counts
 	return Stats{
 		Connections: c.connections.Load(), FailedConnections: c.failedConnections.Load(), TLS: c.tls.Load(),
 		Clear: c.clear.Load(), FailedTLS: c.failedTLS.Load(), Delivered: c.delivered.Load(),

@@ -65,6 +65,12 @@ func (c *cache) put(name string, qtype uint16, m *dns.Msg) {
 	c.m[question{name, qtype}] = cached{m, c.now().Add(life)}
 }
 
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.m)
+}
+
 func (c *cache) stats() (hits int64, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,9 +30,8 @@ type Options struct {
 // Client is a Resolver that asks recursive resolvers over UDP, and TCP where an answer is too long.
 // It remembers answers for as long as they live, at most a day.
 type Client struct {
-	upstreams []string
+	servers   atomic.Pointer[servers]
 	timeout   time.Duration
-	hosts     hosts
 	cache     cache
 	questions atomic.Int64
 	failures  atomic.Int64
@@ -43,9 +43,20 @@ const (
 	hostsFile  = "/etc/hosts"
 )
 
+// servers are whom to ask.
+type servers struct {
+	upstreams []string
+	hosts     hosts
+}
+
 // New makes a Client. With no upstreams it reads the system's configuration.
 func New(o Options) (*Client, error) {
-	c := &Client{upstreams: o.Upstreams, timeout: o.Timeout}
+	s, err := findServers(o.Upstreams)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{timeout: o.Timeout}
+	c.servers.Store(s)
 	c.cache.now = o.Now
 	if c.cache.now == nil {
 		c.cache.now = time.Now
@@ -53,24 +64,41 @@ func New(o Options) (*Client, error) {
 	if c.timeout <= 0 {
 		c.timeout = 5 * time.Second
 	}
-	for _, u := range c.upstreams {
+	return c, nil
+}
+
+// Prepare finds the servers for other upstreams, as New does; use makes the Client ask them from then on.
+func (c *Client) Prepare(upstreams []string) (use func(), err error) {
+	s, err := findServers(upstreams)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if !slices.Equal(s.upstreams, c.servers.Swap(s).upstreams) {
+			c.cache.clear()
+		}
+	}, nil
+}
+
+func findServers(upstreams []string) (*servers, error) {
+	for _, u := range upstreams {
 		if _, err := netip.ParseAddrPort(u); err != nil {
 			return nil, fmt.Errorf("DNS upstream %q is not an address with a port: %w", u, err)
 		}
 	}
-	if len(c.upstreams) > 0 {
-		return c, nil
+	if len(upstreams) > 0 {
+		return &servers{upstreams: upstreams}, nil
 	}
 	conf, err := dns.ClientConfigFromFile(resolvConf)
 	if err != nil || len(conf.Servers) == 0 {
 		// The resolver(5) default.
 		conf = &dns.ClientConfig{Servers: []string{"127.0.0.1"}, Port: "53"}
 	}
-	for _, s := range conf.Servers {
-		c.upstreams = append(c.upstreams, net.JoinHostPort(s, conf.Port))
+	s := &servers{hosts: readHosts(hostsFile)}
+	for _, address := range conf.Servers {
+		s.upstreams = append(s.upstreams, net.JoinHostPort(address, conf.Port))
 	}
-	c.hosts = readHosts(hostsFile)
-	return c, nil
+	return s, nil
 }
 
 // MX implements Resolver.
@@ -85,7 +113,7 @@ func (c *Client) TXT(ctx context.Context, name mail.Domain) (Answer[string], err
 
 // Addresses implements Resolver. The system's hosts file goes before the DNS.
 func (c *Client) Addresses(ctx context.Context, name mail.Domain) (Addresses, error) {
-	if known := c.hosts.addresses[name]; len(known) > 0 {
+	if known := c.servers.Load().hosts.addresses[name]; len(known) > 0 {
 		return Addresses{Answer: Answer[netip.Addr]{Records: known, State: Insecure, Canonical: name}}, nil
 	}
 	return lookupAddresses(ctx, c, name)
@@ -93,7 +121,7 @@ func (c *Client) Addresses(ctx context.Context, name mail.Domain) (Addresses, er
 
 // PTR implements Resolver.
 func (c *Client) PTR(ctx context.Context, addr netip.Addr) (Answer[mail.Domain], error) {
-	if name, ok := c.hosts.names[addr]; ok {
+	if name, ok := c.servers.Load().hosts.names[addr]; ok {
 		return Answer[mail.Domain]{Records: []mail.Domain{name}, State: Insecure, Canonical: name}, nil
 	}
 	return lookupPTR(ctx, c, addr)
@@ -111,7 +139,7 @@ func (c *Client) exchange(ctx context.Context, name string, qtype uint16) (*dns.
 	}
 	var last error
 	for range rounds {
-		for _, server := range c.upstreams {
+		for _, server := range c.servers.Load().upstreams {
 			m, err := c.ask(ctx, server, name, qtype)
 			if err == nil {
 				c.cache.put(name, qtype, m)

@@ -277,7 +277,8 @@ func TestHosts(t *testing.T) {
 	if len(h.addresses["no.example"]) != 0 {
 		t.Error("a comment was read")
 	}
-	c := &Client{hosts: h}
+	c := &Client{}
+	c.servers.Store(&servers{hosts: h})
 	if a, err := c.Addresses(t.Context(), "mail.example"); err != nil || len(a.Records) != 2 || a.State != Insecure {
 		t.Errorf("%+v, %v", a, err)
 	}
