@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -20,66 +21,117 @@ import (
 // socket is the path of the operator socket.
 func (c *config) socket() string { return filepath.Join(c.Data, "candor.sock") }
 
-// maxHTTP bounds the connections of an HTTP listener: strangers must not use up the files that mail needs.
-const maxHTTP = 500
+const (
+	// maxHTTP bounds the connections of an HTTP listener: strangers must not use up the files that mail needs.
+	maxHTTP = 500
+	// lastRequest is how long a request may go on after its listener has been closed.
+	lastRequest = time.Second
+)
 
 // httpServers are the operator's socket and the HTTP listeners.
 type httpServers struct {
-	servers []*http.Server
-	wg      sync.WaitGroup
+	log          *slog.Logger
+	metrics      http.Handler
+	certificates *listen.Certificates
+	public       atomic.Pointer[http.Handler] // what HTTP listeners show
+
+	operator  *httpServer
+	listeners map[httpListener]*httpServer
+}
+
+// httpListener is what a listener's server was started for.
+type httpListener struct {
+	listen.Place
+	tls string
 }
 
 // openHTTP opens the operator's socket, which only the server's user may use, and the HTTP listeners.
-func (p *parts) openHTTP(c *config, operations *web.Operations, certificates *listen.Certificates, log *slog.Logger, doors *listen.Server) (_ *httpServers, err error) {
-	h := &httpServers{}
-	defer func() {
-		if err != nil {
-			h.close()
-		}
-	}()
-	metrics := web.Metrics(p.sources(doors)...)
+func openHTTP(c *config, operations *web.Operations, sockets *listen.Sockets, certificates *listen.Certificates, metrics http.Handler, log *slog.Logger) (*httpServers, error) {
+	h := &httpServers{log: log, metrics: metrics, certificates: certificates, listeners: map[httpListener]*httpServer{}}
 	socket, err := web.Listen(c.socket())
 	if err != nil {
 		return nil, err // the store's lock has shown that no other server uses the data folder
 	}
-	h.serve(socket, web.Handler(operations, metrics, log), log)
-	for _, l := range c.Listeners {
-		if l.Service != "http" {
-			continue
-		}
-		socket, err := listen.Socket(l.Name, l.Address)
-		if err != nil {
-			return nil, err
-		}
-		s := netutil.LimitListener(socket, maxHTTP)
-		if l.TLS == modeImplicit {
-			s = tls.NewListener(s, certificates.HTTPS())
-		}
-		h.serve(s, web.Public(c.hostname, c.help(), metrics), log)
-	}
+	h.operator = serveHTTP(socket, web.Handler(operations, metrics, log), log)
+	h.begin(c, sockets)
 	return h, nil
 }
 
-func (h *httpServers) serve(l net.Listener, handler http.Handler, log *slog.Logger) {
-	s := &http.Server{
+// begin starts the servers of the listeners that have none.
+func (h *httpServers) begin(c *config, sockets *listen.Sockets) {
+	public := web.Public(c.hostname, c.help(), h.metrics)
+	h.public.Store(&public)
+	for _, l := range c.httpListeners() {
+		if h.listeners[l] != nil {
+			continue
+		}
+		s := netutil.LimitListener(sockets.HTTPSocket(l.Place), maxHTTP)
+		if l.tls == modeImplicit {
+			s = tls.NewListener(s, h.certificates.HTTPS())
+		}
+		h.listeners[l] = serveHTTP(s, http.HandlerFunc(h.show), h.log)
+	}
+}
+
+func (h *httpServers) show(w http.ResponseWriter, r *http.Request) {
+	(*h.public.Load()).ServeHTTP(w, r)
+}
+
+// end stops the servers of the listeners that c, which may be nil, does not have.
+func (h *httpServers) end(c *config) {
+	kept := map[httpListener]bool{}
+	if c != nil {
+		for _, l := range c.httpListeners() {
+			kept[l] = true
+		}
+	}
+	for l, s := range h.listeners {
+		if !kept[l] {
+			delete(h.listeners, l)
+			s.end()
+		}
+	}
+}
+
+func (c *config) httpListeners() (all []httpListener) {
+	for _, l := range c.Listeners {
+		if l.Service == "http" {
+			all = append(all, httpListener{listen.Place{Name: l.Name, Address: l.Address}, l.TLS})
+		}
+	}
+	return all
+}
+
+func (h *httpServers) close() {
+	h.end(nil)
+	h.operator.end()
+}
+
+// httpServer serves at one listener.
+type httpServer struct {
+	*http.Server
+	accepting sync.WaitGroup
+}
+
+func serveHTTP(l net.Listener, handler http.Handler, log *slog.Logger) *httpServer {
+	s := &httpServer{Server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	h.servers = append(h.servers, s)
-	h.wg.Go(func() {
+	}}
+	s.accepting.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("HTTP listener ended", "address", l.Addr(), "err", err)
 		}
 	})
+	return s
 }
 
-func (h *httpServers) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// end closes the listener, and the connections once their requests are done.
+func (s *httpServer) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastRequest)
 	defer cancel()
-	for _, s := range h.servers {
-		if s.Shutdown(ctx) != nil {
-			s.Close()
-		}
+	if s.Shutdown(ctx) != nil {
+		s.Close()
 	}
-	h.wg.Wait()
+	s.accepting.Wait()
 }

@@ -14,6 +14,7 @@ import (
 // limits are the numbers of the specification, section 2.10, by the names they have in [limits].
 type limits struct {
 	memory int64
+	drain  time.Duration
 
 	firstByte, handshake, authenticate, greeting              time.Duration
 	smtpCommand, smtpData, smtpStore, imapIdle, pop3Idle      time.Duration
@@ -58,6 +59,7 @@ func sizeLimit(name string, n *int64, value, least, top int64) limitRow {
 func (l *limits) rows() []limitRow {
 	return []limitRow{
 		sizeLimit("memory", &l.memory, machineMemory(), leastMemory, mostMemory),
+		timeLimit("drain_timeout", &l.drain, 30, 1, 600),
 		timeLimit("first_byte_timeout", &l.firstByte, 20, 5, 60),
 		timeLimit("handshake_timeout", &l.handshake, 30, 5, 120),
 		timeLimit("authentication_timeout", &l.authenticate, 180, 10, 600),

@@ -20,6 +20,7 @@ type cli struct {
 	Quickstart quickstartCmd `cmd:"" help:"Make a configuration, keys, a self-signed certificate and the store."`
 	Serve      serveCmd      `cmd:"" help:"Run the server in the foreground."`
 	Demo       demoCmd       `cmd:"" help:"Show everything on loopback: two accounts, a message sent and read back."`
+	Reload     reloadCmd     `cmd:"" help:"Make the running server read its configuration and certificates again."`
 	Status     statusCmd     `cmd:"" help:"Show the listeners with their security states, the queue and the accounts."`
 	Account    accountCmd    `cmd:"" help:"Add, list and remove accounts; set passwords."`
 	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`

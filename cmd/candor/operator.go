@@ -31,6 +31,7 @@ type operator interface {
 	QueueRetry(context.Context, queue.ID) (int, error)
 	QueueRemove(context.Context, queue.ID) (int, error)
 	ServerStatus(context.Context) (web.Status, error)
+	Reload(context.Context) (time.Time, error)
 	io.Closer
 }
 
@@ -49,7 +50,7 @@ func openOffline(ctx context.Context, c *config) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := func(ctx context.Context) (web.Status, error) { return p.status(ctx, c, time.Time{}, nil) }
+	status := func(ctx context.Context) (web.Status, error) { return p.status(ctx, c) }
 	return &offline{p.operations(status), p}, nil
 }
 

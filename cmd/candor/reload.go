@@ -1,14 +1,32 @@
 package main
 
 import (
-	"log/slog"
+	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
-
-	"candor/internal/server/listen"
+	"time"
 )
+
+type reloadCmd struct{}
+
+// Run makes the running server read its configuration and certificates again.
+func (*reloadCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return operate(ctx, c, func(o operator) error {
+		loaded, err := o.Reload(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return json.NewEncoder(std.out).Encode(map[string]time.Time{"loaded": loaded})
+		}
+		fmt.Fprintln(std.out, "The configuration and the certificates have been read again and are in force.")
+		return nil
+	})
+}
 
 // catchHangups keeps SIGHUP from ending the program, and returns where it is told.
 func catchHangups() chan os.Signal {
@@ -17,9 +35,8 @@ func catchHangups() chan os.Signal {
 	return hangups
 }
 
-// reloadOn reads configuration and certificates again at each hangup, until the function that it
-// returns is called. Only the certificates take effect without a restart.
-func reloadOn(hangups chan os.Signal, file string, certificates *listen.Certificates, log *slog.Logger) (stop func()) {
+// reloadOn reloads at each hangup, until the function that it returns is called.
+func (r *running) reloadOn(hangups chan os.Signal) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -28,16 +45,8 @@ func reloadOn(hangups chan os.Signal, file string, certificates *listen.Certific
 			case <-done:
 				return
 			case <-hangups:
+				_, _ = r.reload() // it has logged what happened
 			}
-			c, err := loadConfig(file)
-			if err == nil {
-				err = certificates.Reload(c.pairs())
-			}
-			if err != nil {
-				log.Error("reload refused; the certificates in use stay", "err", err)
-				continue
-			}
-			log.Info("certificates reloaded; other settings need a restart")
 		}
 	})
 	return func() {

@@ -26,11 +26,7 @@ func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		if c.JSON {
 			return json.NewEncoder(std.out).Encode(s)
 		}
-		if s.Running {
-			fmt.Fprintf(std.out, "%s has been running since %s.\n", s.Hostname, s.Started.Format(time.RFC3339))
-		} else {
-			fmt.Fprintf(std.out, "%s is not running.\n", s.Hostname)
-		}
+		writeRunning(std.out, &s)
 		fmt.Fprintf(std.out, "%d domains, %d accounts, %d recipients queued.\n\n", s.Domains, s.Accounts, s.Queued)
 		for _, w := range s.Warnings {
 			fmt.Fprintf(std.out, "Warning: %s\n", w)
@@ -43,9 +39,23 @@ func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	})
 }
 
-// status counts what there is. A zero start means that no server runs.
-func (p *parts) status(ctx context.Context, c *config, started time.Time, warnings []string) (web.Status, error) {
-	s := web.Status{Running: !started.IsZero(), Hostname: c.hostname, Started: started, Warnings: warnings, Listeners: p.listenerStatus(c)}
+// writeRunning says since when the server runs, and under which configuration.
+func writeRunning(w io.Writer, s *web.Status) {
+	if !s.Running {
+		fmt.Fprintf(w, "%s is not running.\n", s.Hostname)
+		return
+	}
+	fmt.Fprintf(w, "%s has been running since %s.\n", s.Hostname, s.Started.Format(time.RFC3339))
+	fmt.Fprintf(w, "Its configuration was read at %s.\n", s.Loaded.Format(time.RFC3339))
+	if f := s.ReloadFailed; f != nil {
+		fmt.Fprintf(w, "The reload at %s was refused: %s\n", f.At.Format(time.RFC3339), f.Text)
+	}
+	fmt.Fprintf(w, "Sandbox: %s.\n", s.Sandbox)
+}
+
+// status counts what there is, of a server that does not run.
+func (p *parts) status(ctx context.Context, c *config) (web.Status, error) {
+	s := web.Status{Hostname: c.hostname, Listeners: p.listenerStatus(c)}
 	domains, err := p.directory.Domains(ctx)
 	if err != nil {
 		return s, err

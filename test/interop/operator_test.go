@@ -200,7 +200,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	s.await("certificates reloaded")
+	s.await("configuration reloaded")
 	if _, err := session.do("NOOP"); err != nil {
 		t.Errorf("the session that was open: %v", err)
 	}

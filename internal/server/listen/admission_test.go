@@ -228,7 +228,7 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const leastRate = 128
-		c := &Conn{server: &Server{limits: Limits{ContentRate: leastRate}}}
+		c := &Conn{door: &door{limits: &Limits{ContentRate: leastRate}}}
 		check := func() error { return c.rate.check(time.Now()) }
 		c.DemandRate()
 		c.rate.count(int(leastRate * 30))

@@ -19,7 +19,9 @@ import (
 
 // Certificates are the server's certificates, chosen by SNI; the first is the default one. They
 // may be used and reloaded concurrently.
-type Certificates struct{ current atomic.Pointer[certificateSet] }
+type Certificates struct {
+	current atomic.Pointer[certificateSet]
+}
 
 // certificateSet is never changed; a reload makes a new one, whose identity tells the listeners
 // that the old tickets are worth nothing any more.

@@ -19,7 +19,7 @@ type rate struct {
 // DemandRate demands from now on that content comes at Limits.ContentRate at least, averaged over a minute,
 // after 30 s of grace. It holds for Read and Peek, which then return ErrTooSlow; EndRate ends it.
 func (c *Conn) DemandRate() {
-	c.rate = newRate(int64(c.server.limits.ContentRate), rateGrace)
+	c.rate = newRate(int64(c.door.limits.ContentRate), rateGrace)
 }
 
 func newRate(least int64, window time.Duration) rate {

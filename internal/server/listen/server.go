@@ -28,7 +28,8 @@ type Server struct {
 	doors     []*door
 	tls       map[Service]*serviceTLS // empty without certificates
 	serving   context.Context         // of Serve; handlers get it
-	accepting *sync.WaitGroup         // those who accept at doors
+	accepting sync.WaitGroup          // those who accept at doors
+	accepts   atomic.Int64            // how many they are
 }
 
 // door is a listener with its socket and what serves it. A connection keeps the door that it came in by.
@@ -53,7 +54,7 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{log: o.Log, conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}, accepting: &sync.WaitGroup{}}
+	s := &Server{log: o.Log, conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -139,8 +140,12 @@ func (s *Server) beginAccepting() {
 	if ctx == nil || ctx.Err() != nil {
 		return
 	}
+	s.accepts.Store(int64(len(s.doors)))
 	for _, d := range s.doors {
-		s.accepting.Go(func() { s.accept(ctx, d) })
+		s.accepting.Go(func() {
+			defer s.accepts.Add(-1)
+			s.accept(ctx, d)
+		})
 	}
 }
 
@@ -153,6 +158,23 @@ func (s *Server) endLeases() {
 		d.lease.Close()
 	}
 	s.accepting.Wait()
+}
+
+// Healthy reports a listener that does not accept although it should. It waits for what accepting waits for.
+func (s *Server) Healthy() error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.admission.mu.Lock()
+	defer s.admission.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving == nil || s.serving.Err() != nil {
+		return nil
+	}
+	if n := s.accepts.Load(); n != int64(len(s.doors)) {
+		return fmt.Errorf("%d of %d listeners accept", n, len(s.doors))
+	}
+	return nil
 }
 
 // Addrs returns the bound address of each listener, in their order.
@@ -188,8 +210,8 @@ func (s *Server) tlsFor(service Service) *serviceTLS {
 // nextID names a connection; names rise, also over restarts.
 func (s *Server) nextID() string { return strconv.FormatUint(s.ids.Add(1), 36) }
 
-// Serve runs until ctx ends and every handler has returned; what connections have begun may go on for grace,
-// or until Cut. It calls ready once every listener accepts. It may be called once.
+// Serve runs until ctx ends and every handler has returned; what connections have begun may go on for grace
+// (0: without limit), or until Cut. It calls ready once every listener accepts. It may be called once.
 func (s *Server) Serve(ctx context.Context, grace time.Duration, ready func()) error {
 	s.begin(ctx)
 	if ready != nil {
@@ -226,8 +248,9 @@ func (s *Server) closeSockets() {
 // lose their connections.
 func (s *Server) drain(grace time.Duration) {
 	s.each((*Conn).poke)
-	patience := time.AfterFunc(grace, s.Cut)
-	defer patience.Stop()
+	if grace > 0 {
+		defer time.AfterFunc(grace, s.Cut).Stop()
+	}
 	s.handlers.Wait()
 	s.cut()
 }

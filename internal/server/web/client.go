@@ -147,6 +147,11 @@ func (c *Client) QueueRemove(ctx context.Context, id queue.ID) (int, error) {
 	return ask[int](ctx, c, "queue/remove", queueRequest{id})
 }
 
+// Reload makes the server read its configuration again.
+func (c *Client) Reload(ctx context.Context) (time.Time, error) {
+	return ask[time.Time](ctx, c, "reload", none{})
+}
+
 // ServerStatus returns the server's status.
 func (c *Client) ServerStatus(ctx context.Context) (Status, error) {
 	return ask[Status](ctx, c, "status", none{})

@@ -59,6 +59,7 @@ type none struct{}
 // operations are the paths of the API: POST /v1/NAME with a JSON object.
 var operations = map[string]operation{
 	"status":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ServerStatus(ctx) }),
+	"reload":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Reload(ctx) }),
 	"domains": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Domains(ctx) }),
 	"domain/add": with(func(ctx context.Context, o *Operations, q domainRequest) (any, error) {
 		return nil, o.AddDomain(ctx, q.Domain)

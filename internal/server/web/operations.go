@@ -19,18 +19,31 @@ type Operations struct {
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
 	Status    func(context.Context) (Status, error)
+	// Reconfigure reads the configuration again and returns since when it is in force; nil where no server runs.
+	Reconfigure func() (time.Time, error)
 }
 
 // Status is what `candor status` shows.
 type Status struct {
-	Running   bool             `json:"running"`
-	Hostname  mail.Domain      `json:"hostname"`
-	Started   time.Time        `json:"started,omitzero"`
+	Running  bool        `json:"running"`
+	Hostname mail.Domain `json:"hostname"`
+	Started  time.Time   `json:"started,omitzero"`
+	Loaded   time.Time   `json:"loaded,omitzero"` // when the configuration in force was read
+	// ReloadFailed tells of the last reload, if it was refused.
+	ReloadFailed *ReloadFailure `json:"reload_failed,omitempty"`
+	// Sandbox says in words what the process may still reach.
+	Sandbox   string           `json:"sandbox,omitempty"`
 	Listeners []ListenerStatus `json:"listeners"`
 	Domains   int              `json:"domains"`
 	Accounts  int              `json:"accounts"`
 	Queued    int              `json:"queued"` // recipients
 	Warnings  []string         `json:"warnings,omitempty"`
+}
+
+// ReloadFailure is a refused reload.
+type ReloadFailure struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 // ListenerStatus is a listener with its policy and what that means in words.
@@ -203,6 +216,16 @@ func (o *Operations) QueueRetry(ctx context.Context, id queue.ID) (int, error) {
 // QueueRemove takes a message, or with no id all, out of the queue without a report.
 func (o *Operations) QueueRemove(ctx context.Context, id queue.ID) (int, error) {
 	return o.Queue.Remove(ctx, id)
+}
+
+// Reload makes the server read its configuration again, and returns when that in force was read.
+//
+// Errors: Refused, with what is wrong with it; the one before stays then. Unavailable where no server runs.
+func (o *Operations) Reload(context.Context) (time.Time, error) {
+	if o.Reconfigure == nil {
+		return time.Time{}, mail.Errorf(mail.Unavailable, "the server is not running; it reads its configuration when it starts")
+	}
+	return o.Reconfigure()
 }
 
 // ServerStatus returns the server's status.
