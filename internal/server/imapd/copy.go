@@ -44,7 +44,7 @@ func (s *session) existing(set imap.NumSet) ([]mailbox.UID, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !set.Saved && len(s.selected.box.Entries(nil, uids)) < len(uids) {
+	if !set.Saved && s.selected.box.Existing(uids) < len(uids) {
 		return nil, someExpunged()
 	}
 	return uids, nil
@@ -79,15 +79,11 @@ func (s *session) moveMessages(ctx context.Context, uids []mailbox.UID, to strin
 		return imap.Response{}, err
 	}
 	c, err := s.selected.box.Move(ctx, uids, target.ID)
-	if err != nil {
+	if len(c.Source) > 0 { // also before an error
+		s.sendf("* OK [%s] Moved", copyUID(c))
+	}
+	if err != nil || len(c.Source) == 0 || !s.condStore {
 		return imap.Response{}, err
-	}
-	if len(c.Source) == 0 {
-		return imap.Response{}, nil
-	}
-	s.sendf("* OK [%s] Moved", copyUID(c))
-	if !s.condStore {
-		return imap.Response{}, nil
 	}
 	return imap.Response{Code: highestModSeq(c.ModSeq)}, nil
 }

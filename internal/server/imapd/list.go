@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"candor/internal/mail"
@@ -41,7 +42,8 @@ const maxPatterns = 8192
 // listing is one LIST under way.
 type listing struct {
 	imap.List
-	patterns []string
+	patterns []pattern
+	matcher  matcher
 	names    []*listed
 	parents  map[string]bool // names that have existing children
 	// above has, with RECURSIVEMATCH, the names with a descendant that satisfies the selection.
@@ -64,7 +66,7 @@ func (s *session) newListing(ctx context.Context, a imap.List) (*listing, error)
 	for _, p := range a.Patterns {
 		// A pattern that is no name in modified UTF-7 matches nothing.
 		if name, err := s.name(a.Reference + p); err == nil {
-			l.patterns = append(l.patterns, mailbox.CanonicalName(name))
+			l.patterns = append(l.patterns, newPattern(mailbox.CanonicalName(name)))
 		}
 	}
 	boxes, err := s.account.Mailboxes(ctx)
@@ -141,12 +143,8 @@ func (l *listing) wanted(n *listed) bool {
 	if !l.selects(n) && !l.above[n.name] {
 		return false
 	}
-	for _, p := range l.patterns {
-		if matchPattern(p, n.name) {
-			return true
-		}
-	}
-	return false
+	l.matcher.use(n.name)
+	return slices.ContainsFunc(l.patterns, l.matcher.matches)
 }
 
 // tellName sends LIST with all attributes that are known; the return options ask for no more
@@ -200,28 +198,4 @@ func ancestors(name string) func(func(string) bool) {
 			}
 		}
 	}
-}
-
-// matchPattern reports whether name matches: "*" stands for anything, "%" for anything without a
-// separator. Its time is at most the product of both lengths.
-func matchPattern(pattern, name string) bool {
-	// reach[i] says that what was seen of the pattern matches name[:i].
-	reach := make([]bool, len(name)+1)
-	reach[0] = true
-	for p := 0; p < len(pattern); p++ {
-		switch c := pattern[p]; c {
-		case '*', '%':
-			for i := 0; i < len(name); i++ {
-				if reach[i] && (c == '*' || name[i] != '/') {
-					reach[i+1] = true
-				}
-			}
-		default:
-			for i := len(name); i > 0; i-- {
-				reach[i] = reach[i-1] && name[i-1] == c
-			}
-			reach[0] = false
-		}
-	}
-	return reach[len(name)]
 }

@@ -151,13 +151,17 @@ func appendPage[N ~uint32](b []byte, p *imap.Page, found []N) []byte {
 	return append(imap.AppendNumbers(b, found[first:end]), ')')
 }
 
+// tellSearch sends SEARCH, a part at a time.
 func (s *session) tellSearch(found []mailbox.UID, top mailbox.ModSeq, byUID bool) {
-	b := append(s.scratch, "* SEARCH"...)
-	if byUID {
-		b = appendEach(b, found)
-	} else {
-		b = appendEach(b, s.selected.numbers(found))
+	s.send(append(s.scratch, "* SEARCH"...))
+	for chunk := range slices.Chunk(found, entryChunk) {
+		if byUID {
+			s.send(appendEach(s.scratch, chunk))
+		} else {
+			s.send(appendEach(s.scratch, s.selected.numbers(chunk)))
+		}
 	}
+	b := s.scratch
 	if top > 0 {
 		b = strconv.AppendUint(append(b, " (MODSEQ "...), uint64(top), 10)
 		b = append(b, ')')

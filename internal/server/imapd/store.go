@@ -52,12 +52,9 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 			return imap.Response{}, err
 		}
 	}
-	stored, err := s.selected.box.Store(ctx, change)
+	stored, err := s.selected.storeAll(ctx, change, a.Silent)
 	if err != nil {
 		return imap.Response{}, err
-	}
-	if !a.Silent || stored.Before == s.selected.told {
-		s.selected.noteOwn(stored)
 	}
 	if s.selected.makesKeyword(a.Flags) {
 		if err := s.sync(ctx, false); err != nil {
@@ -74,6 +71,27 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 		return imap.Response{}, nil
 	}
 	return imap.Response{Code: s.modified(stored.Modified, byUID), Text: "Conditional STORE failed for some"}, nil
+}
+
+// storeAll changes flags, those of many messages in several changes, of which an error may leave some undone.
+// That only the client changed flags is told in the reply, or known to a client that asked for silence
+// if nobody else came between.
+func (sel *selected) storeAll(ctx context.Context, c mailbox.Change, silent bool) (all mailbox.Stored, err error) {
+	known := sel.told
+	for part := range slices.Chunk(c.UIDs, mailbox.MaxChange) {
+		c.UIDs = part
+		stored, err := sel.box.Store(ctx, c)
+		if err != nil {
+			sel.own = sel.own[:0] // the next sync tells what was done
+			return all, err
+		}
+		if !silent || stored.Before == known {
+			sel.noteOwn(stored)
+			known = stored.ModSeq
+		}
+		all.Changed, all.Modified = append(all.Changed, stored.Changed...), append(all.Modified, stored.Modified...)
+	}
+	return all, nil
 }
 
 // checkFlags refuses system flags that do not exist.

@@ -139,25 +139,26 @@ func (b *box) entries(uids []UID) ([]Entry, error) {
 	return entries, err
 }
 
-// deleted returns the entries that bear \Deleted.
+// deleted returns the first entries that bear \Deleted, removePortion at most.
 func (b *box) deleted() ([]Entry, error) {
-	if b.counters.deleted == 0 {
-		return nil, nil
-	}
-	all, err := b.all()
-	if err != nil {
-		return nil, err
-	}
-	return onlyDeleted(all), nil
+	return b.first(min(b.counters.deleted, removePortion), func(f Flags) bool { return f&Deleted != 0 })
 }
 
-// all returns every entry.
-func (b *box) all() ([]Entry, error) {
+// first returns the first n entries with flags that want accepts, or all if there are no more.
+func (b *box) first(n int, want func(Flags) bool) ([]Entry, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	entries := make([]Entry, 0, n)
 	if t := b.current(); t != nil {
 		defer t.mu.RUnlock()
-		return t.entries(make([]Entry, 0, len(t.uids)), t.uids), nil
+		for i := 0; i < len(t.uids) && len(entries) < n; i++ {
+			if f := t.flags.at(i); want(f) {
+				entries = append(entries, Entry{t.uids[i], t.modSeqs.at(i), f})
+			}
+		}
+		return entries, nil
 	}
-	entries := make([]Entry, 0, b.counters.messages)
 	prefix := mailboxKey(b.change.account.id, kindHot, b.id)
 	for p, err := range b.change.tx.Scan(prefix, kv.PrefixEnd(prefix)) {
 		if err != nil {
@@ -167,19 +168,14 @@ func (b *box) all() ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, Entry{uidOf(p.Key), m, f})
-	}
-	return entries, nil
-}
-
-func onlyDeleted(entries []Entry) []Entry {
-	kept := entries[:0]
-	for _, e := range entries {
-		if e.Flags&Deleted != 0 {
-			kept = append(kept, e)
+		if want(f) {
+			entries = append(entries, Entry{uidOf(p.Key), m, f})
+		}
+		if len(entries) == n {
+			break
 		}
 	}
-	return kept
+	return entries, nil
 }
 
 // log writes the row of the running operation and notes what to publish.

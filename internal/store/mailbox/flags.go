@@ -169,11 +169,14 @@ const (
 // Change is a STORE: all existing messages of UIDs get one new ModSeq, except those already as
 // asked, which keep theirs, and those changed after UnchangedSince (nil: no condition).
 type Change struct {
-	UIDs           []UID // rising
+	UIDs           []UID // rising; no more than MaxChange
 	Mode           StoreMode
 	Flags          []string // IMAP names; new keywords are made
 	UnchangedSince *ModSeq
 }
+
+// MaxChange is how many messages one Change can have, so that memory holds its transaction.
+const MaxChange = 50_000
 
 // Stored is the outcome of Store.
 type Stored struct {

@@ -84,6 +84,20 @@ func (m *Mailbox) Entries(dst []Entry, uids []UID) []Entry {
 	return m.table.entries(dst, uids)
 }
 
+// Existing counts those of the given UIDs that exist.
+func (m *Mailbox) Existing(uids []UID) int {
+	n := 0
+	var entries []Entry
+	for chunk := range slices.Chunk(uids, entryChunk) {
+		entries = m.Entries(entries[:0], chunk)
+		n += len(entries)
+	}
+	return n
+}
+
+// entryChunk is how many entries are looked at under one lock.
+const entryChunk = 4096
+
 // alive returns NotFound once the mailbox has been deleted.
 func (m *Mailbox) alive() error {
 	m.table.mu.RLock()

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"candor/internal/mail"
@@ -140,19 +141,17 @@ func (c *change) moveBefore(from ID, end UID, to ID) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	entries, err := source.all()
+	entries, err := source.first(min(source.counters.messages, inboxBatch), func(Flags) bool { return true })
 	if err != nil {
 		return false, err
 	}
-	n := 0
-	for n < len(entries) && n < inboxBatch && entries[n].UID < end {
-		n++
-	}
-	if n == 0 {
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.UID >= end })
+	if len(entries) == 0 {
 		return false, nil
 	}
-	if _, err := target.copyFrom(source, entries[:n]); err != nil {
+	copies, err := target.copyFrom(source, entries)
+	if err != nil {
 		return false, err
 	}
-	return n == inboxBatch, source.remove(entries[:n])
+	return true, source.remove(entries[:len(copies)])
 }

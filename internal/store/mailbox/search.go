@@ -65,7 +65,21 @@ func (m *Mailbox) Search(ctx context.Context, universe []UID, c Criteria) ([]UID
 	m.account.store.stats.searches.Add(1)
 	s := &search{mailbox: m, now: m.account.store.now()}
 	root := s.compile(&c)
-	found, open := s.fromTable(root, m.Entries(make([]Entry, 0, len(universe)), universe))
+	var found []UID
+	for chunk := range slices.Chunk(universe, entryChunk) {
+		part, err := s.some(ctx, root, chunk)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, part...)
+	}
+	return found, nil
+}
+
+// some searches a part of the universe.
+func (s *search) some(ctx context.Context, root *test, universe []UID) ([]UID, error) {
+	s.entries = s.mailbox.Entries(s.entries[:0], universe)
+	found, open := s.fromTable(root, s.entries)
 	if len(open) == 0 {
 		return found, nil
 	}
@@ -82,6 +96,7 @@ func (m *Mailbox) Search(ctx context.Context, universe []UID, c Criteria) ([]UID
 type search struct {
 	mailbox *Mailbox
 	now     time.Time
+	entries []Entry // of the part that is being searched
 }
 
 // cost says where the answer to a test comes from, the cheapest place first.
@@ -206,17 +221,16 @@ func (s *search) guessAll(tests []*test, e *Entry) verdict {
 
 // fromRecords decides about the messages that are open, each by as little reading as can be.
 func (s *search) fromRecords(ctx context.Context, root *test, open []UID) ([]UID, error) {
-	entries := s.mailbox.Entries(make([]Entry, 0, len(open)), open)
 	var found []UID
 	err := s.mailbox.records(ctx, open, func(r *record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		i, ok := slices.BinarySearchFunc(entries, r.uid, func(e Entry, u UID) int { return int(int64(e.UID) - int64(u)) })
+		i, ok := slices.BinarySearchFunc(s.entries, r.uid, func(e Entry, u UID) int { return int(int64(e.UID) - int64(u)) })
 		if !ok {
 			return nil
 		}
-		c := &candidate{search: s, ctx: ctx, entry: entries[i], record: r}
+		c := &candidate{search: s, ctx: ctx, entry: s.entries[i], record: r}
 		defer c.close()
 		ok, err := c.matches(root)
 		if ok {
