@@ -61,6 +61,20 @@ func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID,
 	return f.s.broken
 }
 
+// appendPreview appends PREVIEW (RFC 8970).
+func (f *fetching) appendPreview(ctx context.Context, b []byte, r *mailbox.Record) ([]byte, error) {
+	a, err := r.Attributes()
+	if err != nil {
+		return b, err
+	}
+	body, err := f.s.selected.box.OpenBody(ctx, r.UID)
+	if err != nil {
+		return b, err
+	}
+	defer body.Close()
+	return imap.AppendString(append(separated(b), "PREVIEW "...), message.Preview(a, body), f.s.utf8()), nil
+}
+
 // locate finds the pieces of a message that f.Bodies ask for.
 func (f *fetching) locate(body mailbox.Body, r *mailbox.Record) error {
 	f.pieces = f.pieces[:0]

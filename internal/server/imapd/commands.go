@@ -86,7 +86,7 @@ var commands = []command{
 	row("UID EXPUNGE", selecting, 0, (*session).uidExpunge, "UIDPLUS"),
 	row("SEARCH", selecting, keepsNumbers, (*session).search, "ESEARCH SEARCHRES WITHIN"),
 	row("UID SEARCH", selecting, 0, (*session).uidSearch, ""),
-	row("FETCH", selecting, keepsNumbers, (*session).fetch, "BINARY PARTIAL SAVEDATE"),
+	row("FETCH", selecting, keepsNumbers, (*session).fetch, "BINARY PARTIAL SAVEDATE PREVIEW"),
 	row("UID FETCH", selecting, 0, (*session).uidFetch, ""),
 	row("STORE", selecting, keepsNumbers, (*session).store, ""),
 	row("UID STORE", selecting, 0, (*session).uidStore, ""),

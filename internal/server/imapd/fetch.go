@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"candor/internal/mail"
 	"candor/internal/proto/imap"
 	"candor/internal/store/mailbox"
 )
@@ -48,7 +49,7 @@ func (s *session) uidFetch(ctx context.Context, a imap.Fetch) (imap.Response, er
 // The items that come from an entry, from a record, and from a record's attributes.
 const (
 	recordItems    = imap.FetchInternalDate | imap.FetchSize | imap.FetchEmailID | imap.FetchThreadID | imap.FetchSaveDate | attributeItems
-	attributeItems = imap.FetchEnvelope | imap.FetchBody | imap.FetchBodyStructure
+	attributeItems = imap.FetchEnvelope | imap.FetchBody | imap.FetchBodyStructure | imap.FetchPreview
 )
 
 // fetching is a FETCH under way. It goes through its messages in chunks, to bound what it holds.
@@ -210,6 +211,13 @@ func (f *fetching) tell(ctx context.Context, e mailbox.Entry, r *mailbox.Record)
 		return nil
 	}
 	b, err := f.appendItems(f.s.scratch, seq, e, r)
+	if err == nil && f.Items&imap.FetchPreview != 0 {
+		b, err = f.appendPreview(ctx, b, r)
+	}
+	if mail.IsKind(err, mail.Expunged) {
+		f.missing = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}
