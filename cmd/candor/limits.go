@@ -31,6 +31,9 @@ type limits struct {
 	outData, outBlock, outEnd                               time.Duration
 	peerCertificates, peerChain                             int64
 
+	collectorRate     int64
+	collectorInterval time.Duration
+
 	exempt []netip.Prefix
 }
 
@@ -100,6 +103,8 @@ func (l *limits) rows() []limitRow {
 		timeLimit("outbound_end_timeout", &l.outEnd, 600, 10, 1800),
 		sizeLimit("peer_certificates", &l.peerCertificates, 100<<10, 16<<10, 200<<10),
 		countLimit("peer_chain", &l.peerChain, 10, 2, 100),
+		sizeLimit("collector_rate", &l.collectorRate, 16<<20, 64<<10, 1<<30),
+		timeLimit("collector_interval", &l.collectorInterval, 600, 1, 86400),
 	}
 }
 

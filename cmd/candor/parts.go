@@ -59,7 +59,10 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
 	memory := c.limits.shares()
-	p.db, err = kv.Open(ctx, kv.Options{Dir: filepath.Join(c.Data, "store"), Cache: memory.cache, Buffers: memory.blobs})
+	p.db, err = kv.Open(ctx, kv.Options{
+		Dir: filepath.Join(c.Data, "store"), Cache: memory.cache, Buffers: memory.blobs,
+		CollectRate: c.limits.collectorRate, CollectInterval: c.limits.collectorInterval,
+	})
 	if errors.Is(err, kv.ErrLocked) {
 		return nil, fmt.Errorf("%s is in use by another candor: %w", c.Data, err)
 	}

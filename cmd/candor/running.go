@@ -158,8 +158,10 @@ func (c *config) checkChange(next *config) error {
 	if next.Data != c.Data {
 		return next.refuse("data", "", "data cannot change while the server runs: write %q again, or restart candor", c.Data)
 	}
-	if was, is := c.Limits["memory"], next.Limits["memory"]; was != is {
-		return next.refuse("limits.memory", "", "memory cannot change while the server runs: restart candor for it")
+	for _, name := range []string{"memory", "collector_rate", "collector_interval"} {
+		if c.Limits[name] != next.Limits[name] {
+			return next.refuse("limits."+name, "", "%s cannot change while the server runs: restart candor for it", name)
+		}
 	}
 	return nil
 }

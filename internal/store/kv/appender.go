@@ -53,13 +53,18 @@ type segment struct {
 // appender is the one writer of segments. It takes all records that wait, writes them with few
 // calls, syncs once, and tells all who waited. After a failure it goes on in a new segment.
 type appender struct {
-	fs     vfs.FS
-	dir    string
-	salt   uint64
-	space  *space
-	log    *slog.Logger
-	stats  *counters
-	limit  int64 // size of a segment
+	fs    vfs.FS
+	dir   string
+	salt  uint64
+	space *space
+	log   *slog.Logger
+	stats *counters
+	limit int64 // size of a segment
+	// catalog learns what is begun, sealed and given up. A record whose owner is told of success stays noted there
+	// as under way, until the owner takes that back.
+	catalog   *catalog
+	abandoned func(number uint32, durable int64)
+
 	wakeUp chan struct{}
 	ended  chan struct{}
 
@@ -83,15 +88,16 @@ func (a *appender) start() {
 	go a.run()
 }
 
-// append hands r over; r.done tells the outcome.
-func (a *appender) append(r *record) {
+// append hands records over; the done of each tells the outcome. Those that are handed over together are made durable
+// together as far as they fit into a group.
+func (a *appender) append(records ...*record) {
 	a.mu.Lock()
 	if a.closed {
 		a.mu.Unlock()
-		r.done <- ErrClosed
+		a.refuse(records, ErrClosed)
 		return
 	}
-	a.queue = append(a.queue, r)
+	a.queue = append(a.queue, records...)
 	a.mu.Unlock()
 	a.wake()
 }
@@ -145,7 +151,7 @@ func (a *appender) take() (group []*record, closed bool) {
 // commit writes a group and tells each record's owner.
 func (a *appender) commit(group []*record) {
 	if err := a.space.check(blobsReserve); err != nil {
-		finish(group, err)
+		a.refuse(group, err)
 		return
 	}
 	sync := false
@@ -158,10 +164,19 @@ func (a *appender) commit(group []*record) {
 	a.stats.records.Add(uint64(len(group)))
 }
 
-func finish(group []*record, err error) {
+// refuse tells the owners of records of a failure.
+func (a *appender) refuse(group []*record, err error) {
 	for _, r := range group {
-		r.done <- err
+		a.tell(r, err)
 	}
+}
+
+// tell tells a record's owner of the outcome.
+func (a *appender) tell(r *record, err error) {
+	if err != nil && r.home != nil {
+		a.catalog.land(r.home.number, 1)
+	}
+	r.done <- err
 }
 
 // put stages r.
@@ -172,12 +187,13 @@ func (a *appender) put(r *record) {
 	}
 	if a.current == nil {
 		if err := a.open(); err != nil {
-			r.done <- err
+			a.tell(r, err)
 			return
 		}
 	}
 	s := a.current
 	r.home, r.at = s, position{s.number, uint32(s.end)}
+	a.catalog.depart(s.number)
 	h.durable = uint32(s.durable)
 	start := len(a.stage)
 	a.stage = append(a.stage, make([]byte, headerSize)...)
@@ -222,7 +238,7 @@ func (a *appender) settle(sync bool) {
 	staged := a.staged
 	a.staged = nil
 	for _, r := range staged {
-		r.done <- a.outcome(r)
+		a.tell(r, a.outcome(r))
 	}
 }
 
@@ -286,9 +302,11 @@ func (a *appender) abandon(cause error) {
 		a.space.look()
 	}
 	a.emptyStage()
-	finish(a.staged, cause)
+	a.refuse(a.staged, cause)
 	a.staged = nil
 	a.closeFile(s)
+	a.catalog.seal(s.number, s.durable)
+	a.abandoned(s.number, s.durable)
 }
 
 // retire ends the current segment in order. Its last records become durable before others that may
@@ -308,6 +326,7 @@ func (a *appender) retire() {
 		a.log.Warn("sealing a segment failed", "segment", segmentName(s.number), "err", err)
 	}
 	a.closeFile(s)
+	a.catalog.seal(s.number, s.end)
 }
 
 func (a *appender) closeFile(s *segment) {
@@ -329,6 +348,7 @@ func (a *appender) open() error {
 		return fmt.Errorf("beginning segment %d: %w", number, err)
 	}
 	a.next++
+	a.catalog.add(number, 0)
 	a.current = &segment{number: number, file: file, end: headSize, zeroed: headSize, durable: headSize}
 	a.tip.Store(position{number, headSize}.pack())
 	a.stats.segments.Add(1)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"sync"
 	"sync/atomic"
 )
 
@@ -16,35 +17,46 @@ func (e *Engine) OpenBlob(ctx context.Context, id BlobID) (Blob, error) {
 		return nil, err
 	}
 	defer e.leave()
-	if id.isIndex() {
-		return e.openParts(id)
+	var blob Blob
+	err := e.locate(id, func(p place) (err error) {
+		if id.isIndex() {
+			blob, err = e.openParts(id, p)
+		} else {
+			blob, err = e.openSmall(id, p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", id, err)
 	}
+	return blob, nil
+}
+
+func (e *Engine) openSmall(id BlobID, p place) (*smallBlob, error) {
 	if id.size() > maxChunk {
-		return nil, fmt.Errorf("blob %s: %w", id, ErrNotFound)
+		return nil, ErrNotFound
 	}
 	b := make([]byte, headerSize+id.size())
-	if err := e.readAt(id.position(), b); err != nil {
-		return nil, fmt.Errorf("blob %s: %w", id, err)
+	if err := e.readAt(p.at, b); err != nil {
+		return nil, err
 	}
-	if _, err := e.checkHeader(b, id, kindBlob); err != nil {
-		return nil, fmt.Errorf("blob %s: %w", id, err)
+	if _, err := e.checkHeader(b, id, p); err != nil {
+		return nil, err
 	}
 	body := b[headerSize:]
 	if checksum(body) != binary.LittleEndian.Uint32(b[4:]) {
-		return nil, fmt.Errorf("blob %s: %w", id, ErrCorrupt)
+		return nil, ErrCorrupt
 	}
 	return &smallBlob{body: body}, nil
 }
 
-// checkHeader tells whether b begins with the header of the record that id names.
-func (e *Engine) checkHeader(b []byte, id BlobID, kind recordKind) (header, error) {
-	h, ok := parseHeader(b, e.appender.salt, id.position())
+// checkHeader tells whether b begins with the header of the record of id at p.
+func (e *Engine) checkHeader(b []byte, id BlobID, p place) (header, error) {
+	h, ok := parseHeader(b, e.salt, p.at)
 	switch {
 	case !ok:
 		return h, ErrCorrupt
-	case h.kind != kind || checkBits(h) != id.check():
-		return h, ErrNotFound
-	case kind == kindBlob && int64(h.length) != id.size():
+	case !p.check(h, id):
 		return h, ErrNotFound
 	}
 	return h, nil
@@ -103,6 +115,7 @@ type largeBlob struct {
 	starts []int64 // of each part in the blob
 	size   int64
 	recent atomic.Pointer[chunk]
+	close  func() // lets the collector have the segments
 }
 
 type chunk struct {
@@ -110,61 +123,76 @@ type chunk struct {
 	body  []byte
 }
 
-func (e *Engine) openParts(id BlobID) (Blob, error) {
-	b := &largeBlob{engine: e, id: id, size: id.size()}
-	if err := b.readIndex(); err != nil {
-		return nil, fmt.Errorf("blob %s: %w", id, err)
+// openParts keeps the segments of a large blob from being removed until it is closed.
+func (e *Engine) openParts(id BlobID, p place) (*largeBlob, error) {
+	parts, err := e.readIndex(id, p)
+	if err != nil {
+		return nil, err
+	}
+	segments := homes(p.at, parts)
+	if !e.catalog.read(segments) {
+		return nil, errGone
+	}
+	b := &largeBlob{engine: e, id: id, parts: parts, starts: make([]int64, len(parts)), size: id.size()}
+	b.close = sync.OnceFunc(func() { e.catalog.unread(segments) })
+	var size int64
+	for i, p := range parts {
+		b.starts[i] = size
+		size += int64(p.length)
 	}
 	return b, nil
 }
 
-func (b *largeBlob) readIndex() error {
+// readIndex returns the parts of the large blob id, whose index is at p.
+func (e *Engine) readIndex(id BlobID, p place) ([]part, error) {
 	var head [headerSize]byte
-	at := b.id.position()
-	if err := b.engine.readAt(at, head[:]); err != nil {
-		return err
+	if err := e.readAt(p.at, head[:]); err != nil {
+		return nil, err
 	}
-	h, err := b.engine.checkHeader(head[:], b.id, kindIndex)
+	h, err := e.checkHeader(head[:], id, p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body := make([]byte, h.length)
+	at := p.at
 	at.offset += headerSize
-	if err := b.engine.readAt(at, body); err != nil {
-		return err
+	if err := e.readAt(at, body); err != nil {
+		return nil, err
 	}
 	if checksum(body) != h.bodySum || len(body)%indexEntry != 0 {
-		return ErrCorrupt
+		return nil, ErrCorrupt
 	}
-	return b.parseIndex(body)
+	return parseIndex(body, id.size())
 }
 
-func (b *largeBlob) parseIndex(body []byte) error {
-	n := len(body) / indexEntry
-	b.parts, b.starts = make([]part, n), make([]int64, n)
+// parseIndex returns the parts of a blob of the given size.
+func parseIndex(body []byte, want int64) ([]part, error) {
+	parts := make([]part, len(body)/indexEntry)
 	var size int64
-	for i := range b.parts {
+	for i := range parts {
 		entry := body[i*indexEntry:]
-		b.parts[i] = part{
+		parts[i] = part{
 			at:     position{binary.LittleEndian.Uint32(entry), binary.LittleEndian.Uint32(entry[4:])},
 			length: binary.LittleEndian.Uint32(entry[8:]),
 			sum:    binary.LittleEndian.Uint32(entry[12:]),
 		}
-		if b.parts[i].length > maxChunk {
-			return ErrCorrupt
+		if parts[i].length > maxChunk {
+			return nil, ErrCorrupt
 		}
-		b.starts[i] = size
-		size += int64(b.parts[i].length)
+		size += int64(parts[i].length)
 	}
-	if size != b.size {
-		return ErrNotFound
+	if size != want {
+		return nil, ErrNotFound
 	}
-	return nil
+	return parts, nil
 }
 
 func (b *largeBlob) Size() int64 { return b.size }
 
-func (b *largeBlob) Close() error { return nil }
+func (b *largeBlob) Close() error {
+	b.close()
+	return nil
+}
 
 func (b *largeBlob) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -210,14 +238,21 @@ func (b *largeBlob) readPart(i int, body []byte) error {
 		return err
 	}
 	defer b.engine.leave()
-	p := b.parts[i]
-	at := p.at
-	at.offset += headerSize
-	if err := b.engine.readAt(at, body); err != nil {
+	if err := b.engine.readPart(b.parts[i], body); err != nil {
 		return fmt.Errorf("blob %s: part %d: %w", b.id, i, err)
 	}
+	return nil
+}
+
+// readPart reads p into body, which is as long as p.
+func (e *Engine) readPart(p part, body []byte) error {
+	at := p.at
+	at.offset += headerSize
+	if err := e.readAt(at, body); err != nil {
+		return err
+	}
 	if checksum(body) != p.sum {
-		return fmt.Errorf("blob %s: part %d: %w", b.id, i, ErrCorrupt)
+		return ErrCorrupt
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type blobWriter struct {
 	spare  []byte // as buffer
 	flying *record
 	parts  []part
+	cargo  cargo // what is written of it
 	size   int64
 	err    error
 	ended  bool
@@ -155,6 +156,7 @@ func (w *blobWriter) land() {
 		w.fail(err)
 		return
 	}
+	w.cargo.add(r.at.segment)
 	w.parts = append(w.parts, part{at: r.at, length: uint32(len(r.body)), sum: r.sum, home: r.home})
 }
 
@@ -183,6 +185,9 @@ func (w *blobWriter) Finish() (BlobID, error) {
 		return BlobID{}, w.err
 	}
 	w.id = newBlobID(last.at, w.size, header{bodySum: last.sum, kind: last.kind})
+	w.cargo.add(last.at.segment)
+	w.engine.flights.begin(w.id, w.cargo)
+	w.cargo = nil
 	return w.id, nil
 }
 
@@ -223,5 +228,6 @@ func (w *blobWriter) Discard() {
 func (w *blobWriter) end() {
 	w.ended = true
 	w.engine.buffers.give(cap(w.buffer) + cap(w.spare))
-	w.buffer, w.spare, w.parts = nil, nil, nil
+	w.cargo.land(w.engine.catalog)
+	w.buffer, w.spare, w.parts, w.cargo = nil, nil, nil, nil
 }

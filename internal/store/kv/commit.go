@@ -150,6 +150,9 @@ func (e *Engine) commit(ctx context.Context, t *tx) (*commit, error) {
 	if err := e.mayCommit(ctx, t); err != nil {
 		return nil, err
 	}
+	if err := t.linking.sort(t.snapshot, e.flights); err != nil {
+		return nil, err
+	}
 	batch := e.db.NewBatchWithSize(t.writes.size + 16*len(t.writes.writes) + 64)
 	if err := t.writes.fill(batch); err != nil {
 		return nil, errors.Join(err, batch.Close())
@@ -158,6 +161,8 @@ func (e *Engine) commit(ctx context.Context, t *tx) (*commit, error) {
 	if err := e.place(t, c); err != nil {
 		return nil, err
 	}
+	e.flights.linked(t.linking.fresh)
+	e.collector.note(t.linking.garbage())
 	return c, nil
 }
 
@@ -182,6 +187,9 @@ func (e *Engine) place(t *tx, c *commit) error {
 	if !e.history.allows(t) {
 		return errAgain
 	}
+	if err := e.mayLink(t.linking.fresh); err != nil {
+		return err
+	}
 	c.number = e.applied.Load() + 1
 	e.history.add(c)
 	e.last.Store(c) // before a View can see what is in the batch
@@ -191,6 +199,7 @@ func (e *Engine) place(t *tx, c *commit) error {
 		return err
 	}
 	e.applied.Store(c.number)
+	e.collector.late.add(t)
 	e.history.prune(e.active.oldest(&e.applied))
 	e.stats.commits.Add(1)
 	return nil

@@ -25,6 +25,11 @@ type Options struct {
 	// Cache is how many octets of keys are held in memory, Buffers those of all blobs together that
 	// are being written. Zero means 64 MiB each.
 	Cache, Buffers int64
+	// CollectRate is how many octets a second the collector reads and writes when it makes room; zero means 16 MiB.
+	CollectRate int64
+	// CollectInterval is the least time from one run of the collector to the next, and from the start to the first; zero
+	// means 10 minutes.
+	CollectInterval time.Duration
 }
 
 // Engine is the embedded engine: Pebble holds the keys, segment files the blobs.
@@ -48,11 +53,14 @@ type Engine struct {
 	history  history
 	wedged   atomic.Bool // Pebble stopped in the middle of a commit and may hold its locks
 
-	salt     uint64
-	appender *appender
-	segments *handles
-	buffers  budget
-	holds    holds
+	salt      uint64
+	appender  *appender
+	catalog   *catalog
+	segments  *handles
+	flights   *flights
+	collector *collector
+	buffers   budget
+	holds     holds
 
 	checkpoints atomic.Uint64 // made; names their folders
 }
@@ -80,6 +88,9 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 		o.Log = slog.Default()
 	}
 	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log)}
+	e.catalog = newCatalog()
+	e.flights = newFlights(e.catalog)
+	e.collector = newCollector(e, o)
 	e.buffers.left.Store(cmp.Or(o.Buffers, bufferTotal))
 	if err := e.openKeys(o.Dir, cmp.Or(o.Cache, defaultCache)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
@@ -162,12 +173,14 @@ func (e *Engine) openBlobs(dir string, limit int64) error {
 	if err != nil {
 		return err
 	}
-	e.segments = newHandles(e.fs, e.blobDir)
+	e.segments = newHandles(e.fs, e.blobDir, e.catalog)
 	e.appender = &appender{
 		fs: e.fs, dir: e.blobDir, salt: e.salt, space: e.space, log: e.log, stats: &e.stats, limit: limit, next: next,
+		catalog: e.catalog, abandoned: e.collector.giveUp,
 	}
 	e.appender.tip.Store(position{next - 1, math.MaxUint32}.pack()) // those that are there are written to no more
 	e.appender.start()
+	e.collector.start()
 	return nil
 }
 
@@ -187,6 +200,7 @@ func (e *Engine) failed() error { return e.disk.failed() }
 // Close waits for the transactions that run and closes the store. A blob that is being written
 // gets ErrClosed.
 func (e *Engine) Close() error {
+	e.collector.stop()
 	if !e.gate.close() {
 		return ErrClosed
 	}

@@ -229,6 +229,7 @@ func wantBody(t *testing.T, e *Engine, id BlobID, want []byte) {
 		t.Errorf("blob of %d octets: %v", len(want), err)
 		return
 	}
+	defer b.Close()
 	var got bytes.Buffer
 	if _, err := b.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("blob of %d octets: got %d octets, %v", len(want), got.Len(), err)

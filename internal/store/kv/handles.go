@@ -15,9 +15,10 @@ const maxHandles = 256
 
 // handles opens segments for reading and keeps those that were used last.
 type handles struct {
-	fs  vfs.FS
-	dir string
-	max int
+	fs      vfs.FS
+	dir     string
+	catalog *catalog
+	max     int
 
 	mu    sync.Mutex
 	files map[uint32]*handle
@@ -33,11 +34,11 @@ type handle struct {
 	element *list.Element // nil: no longer kept
 }
 
-func newHandles(fs vfs.FS, dir string) *handles {
-	return &handles{fs: fs, dir: dir, max: maxHandles, files: map[uint32]*handle{}}
+func newHandles(fs vfs.FS, dir string, c *catalog) *handles {
+	return &handles{fs: fs, dir: dir, catalog: c, max: maxHandles, files: map[uint32]*handle{}}
 }
 
-// open returns a handle that the caller must release. Errors: ErrNotFound.
+// open returns a handle that the caller must release. Errors: errGone.
 func (hs *handles) open(number uint32) (*handle, error) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -54,9 +55,12 @@ func (hs *handles) open(number uint32) (*handle, error) {
 }
 
 func (hs *handles) add(number uint32) (*handle, error) {
+	if !hs.catalog.has(number) {
+		return nil, errGone
+	}
 	file, err := hs.fs.Open(hs.fs.PathJoin(hs.dir, segmentName(number)), vfs.RandomReadsOption)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, ErrNotFound
+		return nil, errGone
 	} else if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", segmentName(number), err)
 	}
@@ -67,6 +71,15 @@ func (hs *handles) add(number uint32) (*handle, error) {
 		hs.drop(hs.used.Back().Value.(*handle))
 	}
 	return h, nil
+}
+
+// forget keeps a segment no longer that is no longer in the catalog.
+func (hs *handles) forget(number uint32) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if h, ok := hs.files[number]; ok {
+		hs.drop(h)
+	}
 }
 
 // drop keeps h no longer.

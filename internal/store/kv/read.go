@@ -71,10 +71,14 @@ type cursor struct {
 }
 
 func (s snapshot) cursor(from, to []byte, way direction) (*cursor, error) {
+	return newCursor(s.pebble, from, to, way)
+}
+
+func newCursor(r pebble.Reader, from, to []byte, way direction) (*cursor, error) {
 	if to == nil {
 		to = keysEnd
 	}
-	it, err := s.pebble.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return nil, readError(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -183,26 +184,49 @@ func (e *Engine) recoverSegment(number uint32) error {
 	}
 	if ok && h.seal != nil {
 		e.stats.damaged.Add(uint64(h.seal.damaged))
+		e.catalog.add(number, int64(h.seal.end))
 		return nil
 	}
-	found, err := walk(file, info.Size(), number, e.salt)
+	size, err := e.trusted(number, info.Size())
 	if err != nil {
 		return err
 	}
-	return e.sealFound(file, number, found)
+	found, err := walk(file, size, number, e.salt)
+	if err != nil {
+		return err
+	}
+	e.catalog.add(number, found.end)
+	e.sealFound(file, number, found)
+	return nil
 }
 
-// sealFound notes the outcome, so that it need not be found again.
-func (e *Engine) sealFound(file vfs.File, number uint32, found recovery) error {
+// trusted is how far a segment may be read: when a sync of it has failed, no farther than the one before.
+func (e *Engine) trusted(number uint32, size int64) (int64, error) {
+	value, closer, err := e.db.Get(abandonedKey(number))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return size, nil
+	}
+	if err != nil {
+		return 0, readError(err)
+	}
+	defer closer.Close()
+	end, err := parseOffset(value)
+	return min(size, end), err
+}
+
+// sealFound notes the outcome, so that it need not be found again; when that fails, it is.
+func (e *Engine) sealFound(file vfs.File, number uint32, found recovery) {
 	if len(found.damage) > 0 {
 		e.log.Error("a segment of the store is damaged: messages in these places cannot be read; restore them from a backup",
 			"segment", segmentName(number), "octets", found.octets(), "places", fmt.Sprint(found.damage))
 		e.stats.damaged.Add(uint64(found.octets()))
 	}
 	sealed := head{number, e.salt, &seal{end: uint32(found.end), damaged: uint32(found.octets())}}
-	if _, err := file.WriteAt(sealed.marshal(), 0); err != nil {
-		e.log.Warn("sealing a segment failed", "segment", segmentName(number), "err", err)
-		return nil
+	_, err := file.WriteAt(sealed.marshal(), 0)
+	if err == nil {
+		err = file.Sync()
 	}
-	return file.Sync()
+	if err != nil {
+		e.log.Warn("sealing a segment failed", "segment", segmentName(number), "err", err)
+	}
 }

@@ -13,6 +13,14 @@ type Stats struct {
 	BlobReads   uint64 `json:"blob_reads"`  // calls that read a segment
 	Buffered    int64  `json:"buffered"`    // octets that blobs being written hold in memory now
 	Damaged     uint64 `json:"damaged"`     // octets of segments found damaged at Open
+	Files       int    `json:"files"`       // segments there are now
+	Live        int64  `json:"live"`        // octets of segments that something linked at the last run of the collector
+	Dead        int64  `json:"dead"`        // octets of finished segments that nothing did; 0 before the first run
+	Unlinked    int    `json:"unlinked"`    // blobs finished that nothing links yet
+	Collections uint64 `json:"collections"` // runs of the collector
+	Moved       uint64 `json:"moved"`       // octets that the collector has copied
+	Removed     uint64 `json:"removed"`     // segments that it has removed
+	Reclaimed   uint64 `json:"reclaimed"`   // octets of these
 	Commits     uint64 `json:"commits"`     // transactions that wrote
 	Conflicts   uint64 `json:"conflicts"`   // transactions that were run again
 	DiskFree    uint64 `json:"disk_free"`   // octets
@@ -43,12 +51,15 @@ func (e *Engine) Stats() Stats {
 		BlobReads: e.stats.reads.Load(),
 		Buffered:  bufferTotal - e.buffers.left.Load(),
 		Damaged:   e.stats.damaged.Load(),
+		Unlinked:  e.flights.count(),
 		Commits:   e.stats.commits.Load(),
 		Conflicts: e.stats.conflicts.Load(),
 		DiskFree:  e.space.free.Load(),
 		Failed:    e.disk.failed() != nil,
 		Stalls:    e.stats.stalls.Load(),
 	}
+	s.Files = e.catalog.count()
+	e.collector.stats(&s)
 	if e.gate.enter() != nil {
 		return s
 	}
@@ -60,4 +71,10 @@ func (e *Engine) Stats() Stats {
 	s.CacheHits, s.CacheMisses = m.BlockCache.Hits, m.BlockCache.Misses
 	s.Compactions = m.Compact.Count
 	return s
+}
+
+func (c *collector) stats(s *Stats) {
+	s.Live, s.Dead = c.live.Load(), c.dead.Load()
+	s.Collections, s.Moved = c.runs.Load(), c.moved.Load()
+	s.Removed, s.Reclaimed = c.removed.Load(), c.reclaimed.Load()
 }

@@ -15,6 +15,7 @@ type tx struct {
 	begin    uint64 // every commit up to this one is in the snapshot
 	reads    readSet
 	writes   writeSet
+	linking  linking
 }
 
 // Get implements Reader.
@@ -47,10 +48,16 @@ func (t *tx) DeleteRange(from, to []byte) {
 }
 
 // Link implements Tx.
-func (t *tx) Link(id BlobID, owner []byte) { t.Set(linkKey(id, owner), nil) }
+func (t *tx) Link(id BlobID, owner []byte) {
+	t.Set(linkKey(id, owner), nil)
+	t.linking.linked = append(t.linking.linked, id)
+}
 
 // Unlink implements Tx.
-func (t *tx) Unlink(id BlobID, owner []byte) { t.Delete(linkKey(id, owner)) }
+func (t *tx) Unlink(id BlobID, owner []byte) {
+	t.Delete(linkKey(id, owner))
+	t.linking.unlinked += id.size()
+}
 
 // Scan implements Reader.
 func (t *tx) Scan(from, to []byte) iter.Seq2[Pair, error] { return t.scan(from, to, rising) }
