@@ -40,7 +40,9 @@ func (p *parts) openDoors(c *config, sockets *listen.Sockets, certificates *list
 		return nil, err
 	}
 	p.smtp, p.imap, p.pop3 = smtpd.New(s), imapd.New(p.imapOptions(c, log)), pop3d.New(p.pop3Options(c, log))
-	return listen.New(c.doors(sockets, certificates, log, handlers(p.smtp, p.imap, p.pop3)))
+	options := c.doors(sockets, certificates, log, handlers(p.smtp, p.imap, p.pop3))
+	options.Memory = p.memory
+	return listen.New(options)
 }
 
 // changeDoors returns the doors of another configuration; sessions that have begun keep the settings that they

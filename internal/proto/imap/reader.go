@@ -23,6 +23,9 @@ type Source interface {
 type Limits struct {
 	Line     int
 	Literals int64
+	// Reserve is asked before what is held of a command grows to n octets with a literal, and may refuse
+	// by an error. Nil: it never does.
+	Reserve func(n int64) error
 }
 
 // maxDiscard is how many octets of a refused command are read and thrown away for the sake of going
@@ -108,6 +111,11 @@ func (r *Reader) withLiterals(l Limits, c Command, lit Literal, invite func(Comm
 		}
 		if lit.Size > left {
 			return c, r.skip(l, lit, tooLong(l))
+		}
+		if l.Reserve != nil {
+			if err := l.Reserve(int64(len(r.held)) + lit.Size); err != nil {
+				return c, r.skip(l, lit, err)
+			}
 		}
 		left -= lit.Size
 		if lit.Sync {

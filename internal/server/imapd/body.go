@@ -42,7 +42,7 @@ func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID,
 		return err
 	}
 	defer body.Close()
-	if err := f.locate(body, r); mail.IsKind(err, mail.Unsupported) {
+	if err := f.locate(ctx, body, r); mail.IsKind(err, mail.Unsupported) {
 		f.unknown = true
 		return nil
 	} else if err != nil {
@@ -63,7 +63,7 @@ func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID,
 
 // appendPreview appends PREVIEW (RFC 8970).
 func (f *fetching) appendPreview(ctx context.Context, b []byte, r *mailbox.Record) ([]byte, error) {
-	a, err := r.Attributes()
+	a, err := f.s.attributes(ctx, r)
 	if err != nil {
 		return b, err
 	}
@@ -76,12 +76,12 @@ func (f *fetching) appendPreview(ctx context.Context, b []byte, r *mailbox.Recor
 }
 
 // locate finds the pieces of a message that f.Bodies ask for.
-func (f *fetching) locate(body mailbox.Body, r *mailbox.Record) error {
+func (f *fetching) locate(ctx context.Context, body mailbox.Body, r *mailbox.Record) error {
 	f.pieces = f.pieces[:0]
 	var a *message.Attributes
 	if f.partial {
 		var err error
-		if a, err = r.Attributes(); err != nil {
+		if a, err = f.s.attributes(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -89,6 +89,11 @@ func (f *fetching) locate(body mailbox.Body, r *mailbox.Record) error {
 		p := piece{size: body.Size()}
 		if !isWhole(&f.Bodies[i]) {
 			p = locate(a, &f.Bodies[i])
+		}
+		if k := f.Bodies[i].Section.Kind; k == message.HeaderFields || k == message.HeaderFieldsNot {
+			if err := f.s.reserveHeader(ctx, min(p.size, maxHeader)); err != nil {
+				return err
+			}
 		}
 		if err := p.measure(body, &f.Bodies[i]); err != nil {
 			return err

@@ -210,7 +210,7 @@ func (f *fetching) tell(ctx context.Context, e mailbox.Entry, r *mailbox.Record)
 	if seq == 0 {
 		return nil
 	}
-	b, err := f.appendItems(f.s.scratch, seq, e, r)
+	b, err := f.appendItems(ctx, f.s.scratch, seq, e, r)
 	if err == nil && f.Items&imap.FetchPreview != 0 {
 		b, err = f.appendPreview(ctx, b, r)
 	}
@@ -229,7 +229,7 @@ func (f *fetching) tell(ctx context.Context, e mailbox.Entry, r *mailbox.Record)
 }
 
 // appendItems appends "* 1 FETCH (" and all items that have no section.
-func (f *fetching) appendItems(b []byte, seq int, e mailbox.Entry, r *mailbox.Record) ([]byte, error) {
+func (f *fetching) appendItems(ctx context.Context, b []byte, seq int, e mailbox.Entry, r *mailbox.Record) ([]byte, error) {
 	items := f.items(e)
 	b = f.s.appendEntry(b, seq, e, items)
 	if items&recordItems == 0 {
@@ -253,7 +253,7 @@ func (f *fetching) appendItems(b []byte, seq int, e mailbox.Entry, r *mailbox.Re
 	if items&attributeItems == 0 {
 		return b, nil
 	}
-	a, err := r.Attributes()
+	a, err := f.s.attributes(ctx, r)
 	if err != nil {
 		return b, err
 	}

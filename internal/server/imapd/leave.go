@@ -66,6 +66,8 @@ func (s *session) end(err error) {
 		s.bye("Data comes too slowly")
 	case errors.Is(err, imap.ErrFlood):
 		s.bye("Literal is too long")
+	case errors.Is(err, listen.ErrNoMemory):
+		s.bye("Out of memory for this; try again later")
 	case errors.Is(err, errMailboxGone):
 		s.bye("Selected mailbox was deleted")
 	default:

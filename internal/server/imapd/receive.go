@@ -71,6 +71,7 @@ type incoming struct {
 	ascii   bool // refuses an 8-bit header
 	raw     bool // notes in unclean what it would change or refuse, and leaves it
 	unclean bool
+	memory  error // why there was none for the structure
 	size    int64
 	last    byte
 }
@@ -80,9 +81,9 @@ func (s *session) newIncoming(ctx context.Context) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &s.server.limits
-	scanner := message.NewScanner(message.Limits{Header: l.Header, Depth: l.Depth, Parts: l.Parts})
-	return &incoming{blob: blob, scanner: scanner, ascii: !s.utf8()}, nil
+	in := &incoming{blob: blob, ascii: !s.utf8()}
+	in.scanner = message.NewScanner(s.structureLimits(ctx, &in.memory))
+	return in, nil
 }
 
 func (in *incoming) copy(r io.Reader) error {
@@ -144,8 +145,9 @@ func (in *incoming) put(p []byte) error {
 	}
 	in.last = p[len(p)-1]
 	in.size += int64(len(p))
-	if _, err := in.scanner.Write(p); err != nil {
-		return err
+	in.scanner.Write(p)
+	if in.memory != nil {
+		return in.memory
 	}
 	_, err := in.blob.Write(p)
 	return err

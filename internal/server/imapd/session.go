@@ -37,14 +37,16 @@ type session struct {
 	condStore bool // RFC 7162, section 3.1
 	qresync   bool // ENABLE QRESYNC; condStore, too
 
-	tag     string // of the command under way
-	replied bool   // its tagged response is sent already, as STARTTLS does
-	bad     int    // commands answered BAD, in a row
-	tries   int    // logins refused
-	ended   bool   // nothing more is to be said
-	goodbye string // why the session ended, for the log
-	broken  error  // of writing to the client; what only writes may end
-	scratch []byte // for rendering; empty, and given up while waiting
+	tag          string  // of the command under way
+	replied      bool    // its tagged response is sent already, as STARTTLS does
+	bad          int     // commands answered BAD, in a row
+	tries        int     // logins refused
+	ended        bool    // nothing more is to be said
+	goodbye      string  // why the session ended, for the log
+	broken       error   // of writing to the client; what only writes may end
+	reserved     int64   // octets of the server's memory, for the command under way
+	reservations []int64 // of which it is made up
+	scratch      []byte  // for rendering; empty, and given up while waiting
 
 	closing <-chan struct{} // closed when the server shuts down
 }
@@ -134,12 +136,17 @@ func (s *session) wait(ctx context.Context) error {
 	return err
 }
 
-func (s *session) limits() imap.Limits {
+func (s *session) readLimits(ctx context.Context) imap.Limits {
 	l := &s.server.limits
 	if s.account == nil {
 		return imap.Limits{Line: l.StrangerLine, Literals: l.StrangerLiterals}
 	}
-	return imap.Limits{Line: l.Line, Literals: l.Literals}
+	return imap.Limits{Line: l.Line, Literals: l.Literals, Reserve: func(n int64) error {
+		if n <= smallLiterals {
+			return nil
+		}
+		return s.reserve(ctx, 2*n)
+	}}
 }
 
 // invite asks for a synchronising literal of a command that may go on (RFC 9051, section 4.3).
@@ -158,7 +165,8 @@ func (s *session) goAhead(line string) error {
 
 // next reads a command, runs it and replies. An error ends the connection.
 func (s *session) next(ctx context.Context) error {
-	c, err := s.reader.Next(s.limits(), s.invite)
+	defer s.giveBack()
+	c, err := s.reader.Next(s.readLimits(ctx), s.invite)
 	s.tag = c.Tag
 	s.server.stats.commands.Add(1)
 	var r imap.Response

@@ -19,16 +19,17 @@ const budgetPatience = 10 * time.Second
 //
 // A session takes what it will need at most in one piece, and waits for no more while it holds some.
 type Budget struct {
-	size    int64
-	free    *semaphore.Weighted
-	used    atomic.Int64
-	waited  atomic.Int64
-	refused atomic.Int64
+	size     int64
+	patience time.Duration
+	free     *semaphore.Weighted
+	used     atomic.Int64
+	waited   atomic.Int64
+	refused  atomic.Int64
 }
 
 // NewBudget returns a Budget of size octets.
 func NewBudget(size int64) *Budget {
-	return &Budget{size: size, free: semaphore.NewWeighted(size)}
+	return &Budget{size: size, patience: budgetPatience, free: semaphore.NewWeighted(size)}
 }
 
 // Take waits for n octets, which the caller gives back with Give. What is greater than the whole
@@ -40,7 +41,7 @@ func (b *Budget) Take(ctx context.Context, n int64) error {
 		return nil
 	}
 	b.waited.Add(1)
-	short, cancel := context.WithTimeout(ctx, budgetPatience)
+	short, cancel := context.WithTimeout(ctx, b.patience)
 	defer cancel()
 	if err := b.free.Acquire(short, min(n, b.size)); err != nil {
 		return b.refuse(ctx)

@@ -3,6 +3,7 @@ package listen
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,4 +53,35 @@ func TestNoBudget(t *testing.T) {
 		t.Error(err)
 	}
 	b.Give(1 << 40)
+}
+
+// TestLongLineWithoutMemory: a line that needs a large buffer waits for memory in vain, and the connection
+// ends; short ones do not need any.
+func TestLongLineWithoutMemory(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(largeBuffer)
+	b.patience = time.Millisecond
+	b.TryTake(largeBuffer)
+	failed := make(chan error, 1)
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Required}}, Memory: b,
+		Handlers: map[Service]Handler{IMAP: func(_ context.Context, c *Conn) {
+			for {
+				line, err := c.ReadLine(largeBuffer)
+				if err != nil {
+					failed <- err
+					return
+				}
+				c.Write(line)
+				c.Flush()
+			}
+		}},
+	})
+	c := ts.dial(t, 0)
+	send(t, c, "short\r\n")
+	expect(t, c, "short\r\n")
+	send(t, c, strings.Repeat("x", 2*smallBuffer))
+	if err := <-failed; !errors.Is(err, ErrNoMemory) {
+		t.Errorf("got %v", err)
+	}
 }

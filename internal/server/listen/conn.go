@@ -89,7 +89,7 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	c.exempt = d.limits.exempt(c.remote.Addr())
 	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
 	c.transport.Floor, c.transport.FloorSource = d.Floor()
-	c.reader.init()
+	c.reader.init(s.memory)
 	return c, nil
 }
 

@@ -13,6 +13,8 @@ var (
 	ErrTimeout = errors.New("listen: timed out")
 	// ErrTooSlow is returned when a peer sends content below the least rate (DemandRate).
 	ErrTooSlow = errors.New("listen: peer sends too slowly")
+	// ErrNoMemory is returned for a long line that there was no memory for, in some time.
+	ErrNoMemory = errors.New("listen: out of memory for a long line")
 	// ErrWrongProtocol is returned when the peer speaks TLS, HTTP or SSH where it should not. What
 	// there is to say to it has been said and logged: the handler just returns.
 	ErrWrongProtocol = errors.New("listen: peer speaks another protocol")

@@ -94,6 +94,7 @@ type Options struct {
 	Certificates *Certificates // nil: TLS cannot be offered
 	Handlers     map[Service]Handler
 	Limits       Limits
+	Memory       *Budget      // for what peers can make grow; nil: no limit
 	Log          *slog.Logger // nil: slog.Default
 }
 

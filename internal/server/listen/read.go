@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -29,11 +30,12 @@ var (
 // reader is the reading side of a Conn. buf is nil while nothing is buffered;
 // buf[start:end] is unread.
 type reader struct {
-	small *[smallBuffer]byte
-	large *[largeBuffer]byte
-	buf   []byte
-	start int
-	end   int
+	memory *Budget // for large buffers
+	small  *[smallBuffer]byte
+	large  *[largeBuffer]byte
+	buf    []byte
+	start  int
+	end    int
 
 	timeout time.Duration
 	busy    bool // the last fill was a whole buffer: use a large one
@@ -51,14 +53,15 @@ type reader struct {
 	tryReading func(fd uintptr) bool
 }
 
-func (r *reader) init() {
+func (r *reader) init(memory *Budget) {
+	r.memory = memory
 	r.first, r.firstLine = true, true
 	r.tryReading = r.readIfReady
 }
 
-// take gets a buffer, of the size that the last fill suggests.
+// take gets a buffer, of the size that the last fill suggests if there is memory for it.
 func (r *reader) take() {
-	if r.busy {
+	if r.busy && r.memory.TryTake(largeBuffer) {
 		r.large = largeBuffers.Get().(*[largeBuffer]byte)
 		r.buf = r.large[:]
 		return
@@ -81,13 +84,14 @@ func (r *reader) release() {
 	}
 	if r.large != nil {
 		largeBuffers.Put(r.large)
+		r.memory.Give(largeBuffer)
 	}
 	r.small, r.large, r.buf, r.start, r.end = nil, nil, nil, 0, 0
 }
 
-// room makes space behind buf[start:end]: by moving it to the front, or into a large buffer. It
-// reports false when a large buffer is full.
-func (r *reader) room() bool {
+// room makes space behind buf[start:end]: by moving it to the front, or into a large buffer.
+// Errors: ErrLineTooLong when a large buffer is full; ErrNoMemory when there is none for one.
+func (r *reader) room() error {
 	if r.start > 0 {
 		copy(r.buf, r.buf[r.start:r.end])
 		if r.wipe {
@@ -96,10 +100,13 @@ func (r *reader) room() bool {
 		r.start, r.end = 0, r.end-r.start
 	}
 	if r.end < len(r.buf) {
-		return true
+		return nil
 	}
 	if r.large != nil {
-		return false
+		return ErrLineTooLong
+	}
+	if r.memory.Take(context.Background(), largeBuffer) != nil {
+		return ErrNoMemory
 	}
 	old, oldBuf := r.small, r.buf
 	r.large = largeBuffers.Get().(*[largeBuffer]byte)
@@ -110,7 +117,7 @@ func (r *reader) room() bool {
 	}
 	r.small = nil
 	smallBuffers.Put(old)
-	return true
+	return nil
 }
 
 // Buffered tells how many octets are here already.
@@ -126,8 +133,8 @@ func (c *Conn) fill(deadline time.Time) error {
 func (c *Conn) fillNow() error {
 	if c.Buffered() == 0 {
 		c.release()
-	} else if !c.room() {
-		return ErrLineTooLong
+	} else if err := c.room(); err != nil {
+		return err
 	}
 	if err := c.err; err != nil {
 		return err
@@ -292,7 +299,7 @@ func (c *Conn) strangerLimit() time.Time {
 // limit octets: a longer one is read to its end, dropped but for its first octets, of which a tag
 // can be told, and ErrLineTooLong returned with them.
 //
-// Errors: ErrTimeout, ErrWrongProtocol, io.EOF (also within a line), ErrClosed.
+// Errors: ErrTimeout, ErrWrongProtocol, io.EOF (also within a line), ErrClosed, ErrNoMemory.
 func (c *Conn) ReadLine(limit int) ([]byte, error) {
 	if c.anyLine {
 		c.completed.Store(true) // the door has come back for another

@@ -87,7 +87,7 @@ func (c *Conn) renewReader() {
 	c.release()
 	old := c.reader
 	c.reader = reader{timeout: old.timeout, anyLine: old.anyLine}
-	c.reader.init()
+	c.reader.init(old.memory)
 }
 
 // handshake makes the connection a TLS one, in a slot that the caller has taken. mode says how it

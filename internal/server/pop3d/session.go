@@ -184,6 +184,8 @@ func (s *session) lost(ctx context.Context, err error) {
 		s.leave("shutdown", shuttingDown)
 	case errors.Is(err, listen.ErrTimeout):
 		s.leave("timeout", "[SYS/TEMP] Idle for too long")
+	case errors.Is(err, listen.ErrNoMemory):
+		s.leave("no-memory", "[SYS/TEMP] Out of memory for this; try again later")
 	case errors.Is(err, io.EOF):
 		s.ended = "disconnected"
 	default:

@@ -201,6 +201,8 @@ func (s *session) lastWords(err error) smtp.Reply {
 		return smtp.NewReply(421, "4.4.2", string(s.hostname)+" Timed out")
 	case errors.Is(err, listen.ErrTooSlow):
 		return smtp.NewReply(421, "4.4.2", string(s.hostname)+" Too slow")
+	case errors.Is(err, listen.ErrNoMemory):
+		return smtp.NewReply(421, "4.3.1", string(s.hostname)+" Out of memory for this, try again later")
 	}
 	return smtp.Reply{}
 }

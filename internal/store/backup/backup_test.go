@@ -163,7 +163,9 @@ func TestPoints(t *testing.T) {
 	step("nothing new", func() {}, 0)
 	step("a segment grew", func() { f.grow("store/blobs/1.seg", 1000) }, 1000+testHead)
 	step("and again", func() { f.grow("store/blobs/1.seg", 3<<20) }, 3<<20+testHead)
-	step("a log grew", func() { f.write("store/keys/1.log", Any, append([]byte(f.content()["store/keys/1.log"]), f.octets(100)...)) }, 100)
+	step("a log grew", func() {
+		f.write("store/keys/1.log", Any, append([]byte(f.content()["store/keys/1.log"]), f.octets(100)...))
+	}, 100)
 	step("a log changed in the middle", func() {
 		b := []byte(f.content()["store/keys/1.log"])
 		b[300<<10]++

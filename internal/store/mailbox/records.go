@@ -28,6 +28,7 @@ type Record struct {
 	Size     int64 // RFC822.SIZE, octets
 	Received time.Time
 	Saved    time.Time // when it came into this mailbox (RFC 8514); zero: not known
+	Encoded  int       // octets of the attributes as they are stored
 	// Attributes are those of the whole message, prefix included. They are decoded when first
 	// asked for and are valid until the function that got the Record returns.
 	Attributes func() (*message.Attributes, error)
@@ -43,7 +44,7 @@ func (r *Record) EmailID() string { return r.stored.emailID() }
 func (m *Mailbox) Records(ctx context.Context, uids []UID, f func(*Record) error) error {
 	return m.records(ctx, uids, func(r *record) error {
 		var decoded *message.Attributes
-		return f(&Record{UID: r.uid, Size: r.size, Received: r.received, Saved: r.saved, stored: r, Attributes: func() (_ *message.Attributes, err error) {
+		return f(&Record{UID: r.uid, Size: r.size, Received: r.received, Encoded: len(r.attributes), Saved: r.saved, stored: r, Attributes: func() (_ *message.Attributes, err error) {
 			if decoded == nil {
 				decoded, err = r.decodeAttributes()
 			}
