@@ -44,7 +44,7 @@ type parts struct {
 
 // operations are what an operator can do with the parts.
 func (p *parts) operations(status func(context.Context) (web.Status, error)) *web.Operations {
-	return &web.Operations{Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Status: status}
+	return &web.Operations{Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Store: p.db, Status: status}
 }
 
 // openParts opens the store and what stands on it. On an error nothing stays open.

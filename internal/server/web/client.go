@@ -58,16 +58,21 @@ func (c *Client) call(ctx context.Context, operation string, request, out any) e
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		var p problem
-		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
-			return fmt.Errorf("the server answered %s", resp.Status)
-		}
-		return &mail.Error{Kind: p.Kind, Status: p.Status, Text: p.Text}
+		return failure(resp)
 	}
 	if out == nil {
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// failure is the error that the server answered with.
+func failure(resp *http.Response) error {
+	var p problem
+	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+		return fmt.Errorf("the server answered %s", resp.Status)
+	}
+	return &mail.Error{Kind: p.Kind, Status: p.Status, Text: p.Text}
 }
 
 // ask is call for an operation that answers with a T.

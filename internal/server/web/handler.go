@@ -97,26 +97,32 @@ func Handler(o *Operations, metrics http.Handler, log *slog.Logger) http.Handler
 	mux.Handle("GET /metrics", metrics)
 	for name, op := range operations {
 		mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-			var answer any
+			var done any
 			body, err := readBody(w, r)
 			if err == nil {
-				answer, err = op(r.Context(), o, body)
+				done, err = op(r.Context(), o, body)
 			}
-			w.Header().Set("Content-Type", "application/json")
-			if err != nil {
-				e := mail.AsError(err)
-				log.Warn("operator request failed", "operation", name, "err", err)
-				w.WriteHeader(statusFor(e.Kind))
-				answer = problem{e.Kind, e.Status, err.Error()}
-			} else {
-				log.Info("operator request", "operation", name)
-			}
-			if err := json.NewEncoder(w).Encode(answer); err != nil {
-				log.Warn("answering the operator", "operation", name, "err", err)
-			}
+			answer(w, log, name, done, err)
 		})
 	}
+	mux.HandleFunc("POST /v1/"+checkpointPath, checkpoints(o, log))
 	return mux
+}
+
+// answer writes what an operation returned.
+func answer(w http.ResponseWriter, log *slog.Logger, name string, done any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		e := mail.AsError(err)
+		log.Warn("operator request failed", "operation", name, "err", err)
+		w.WriteHeader(statusFor(e.Kind))
+		done = problem{e.Kind, e.Status, err.Error()}
+	} else {
+		log.Info("operator request", "operation", name)
+	}
+	if err := json.NewEncoder(w).Encode(done); err != nil {
+		log.Warn("answering the operator", "operation", name, "err", err)
+	}
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 
 	"candor/internal/mail"
 	"candor/internal/store/directory"
+	"candor/internal/store/kv"
 	"candor/internal/store/mailbox"
 	"candor/internal/transit/queue"
 )
@@ -18,6 +19,7 @@ type Operations struct {
 	Directory *directory.Directory
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
+	Store     *kv.Engine
 	Status    func(context.Context) (Status, error)
 	// Reconfigure reads the configuration again and returns since when it is in force; nil where no server runs.
 	Reconfigure func() (time.Time, error)

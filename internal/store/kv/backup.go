@@ -30,7 +30,7 @@ const SegmentHead = headSize
 // CheckpointFile is a file of a store.
 type CheckpointFile struct {
 	Name   string `json:"name"` // in the folder of a store, with slashes: "keys/000012.sst"
-	Path   string `json:"path"` // where it can be read, as Options.Dir is given
+	Path   string `json:"path"` // where it can be read, in the folder of the store, with slashes
 	Size   int64  `json:"size"` // octets that count; what lies behind them is to be left out
 	Change Change `json:"change"`
 }
@@ -69,11 +69,12 @@ func (e *Engine) Checkpoint(ctx context.Context) (*Checkpoint, error) {
 	if err := makeDir(e.fs, e.disk.aside); err != nil {
 		return nil, fmt.Errorf("making a checkpoint: %w", err)
 	}
-	keys := e.fs.PathJoin(e.disk.aside, fmt.Sprintf("%d", e.checkpoints.Add(1)))
+	name := fmt.Sprint(e.checkpoints.Add(1))
+	keys := e.fs.PathJoin(e.disk.aside, name)
 	c.Release = releaser(e.Hold(), func() error { return e.fs.RemoveAll(keys) })
 	err := e.db.Checkpoint(keys)
 	if err == nil {
-		err = c.addKeys(e.fs, keys)
+		err = c.addKeys(e.fs, keys, asideName+"/"+name)
 	}
 	if err == nil {
 		err = c.addSegments(e.fs, e.blobDir, unpack(e.appender.tip.Load()))
@@ -101,7 +102,7 @@ func Still(dir string) (*Checkpoint, error) {
 	}
 	c := &Checkpoint{Release: lock.Close}
 	last := position{segment: ^uint32(0)}
-	if err := errors.Join(c.addKeys(fs, keys), c.addSegments(fs, blobs, last)); err != nil {
+	if err := errors.Join(c.addKeys(fs, keys, "keys"), c.addSegments(fs, blobs, last)); err != nil {
 		return nil, errors.Join(fmt.Errorf("looking at the store in %s: %w", dir, err), c.Release())
 	}
 	return c, nil
@@ -114,8 +115,8 @@ func releaser(release func(), remove func() error) func() error {
 	})
 }
 
-// addKeys adds Pebble's files.
-func (c *Checkpoint) addKeys(fs vfs.FS, dir string) error {
+// addKeys adds Pebble's files in dir, which is folder within the store's.
+func (c *Checkpoint) addKeys(fs vfs.FS, dir, folder string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return err
@@ -130,7 +131,8 @@ func (c *Checkpoint) addKeys(fs vfs.FS, dir string) error {
 		if !vital(name) {
 			change = ChangeNever
 		}
-		if err := c.add(fs, "keys", dir, name, change, -1); err != nil {
+		file := CheckpointFile{Name: "keys/" + name, Path: folder + "/" + name, Size: -1, Change: change}
+		if err := c.add(fs, fs.PathJoin(dir, name), file); err != nil {
 			return err
 		}
 	}
@@ -145,31 +147,31 @@ func (c *Checkpoint) addSegments(fs vfs.FS, dir string, tip position) error {
 	}
 	slices.Sort(numbers)
 	for _, number := range numbers {
-		size := int64(-1)
-		if number == tip.segment {
-			size = int64(tip.offset)
-		}
 		if number > tip.segment {
 			return nil // begun after the checkpoint of the keys
 		}
-		if err := c.add(fs, "blobs", dir, segmentName(number), ChangeGrows, size); err != nil {
+		name := "blobs/" + segmentName(number)
+		file := CheckpointFile{Name: name, Path: name, Size: -1, Change: ChangeGrows}
+		if number == tip.segment {
+			file.Size = int64(tip.offset)
+		}
+		if err := c.add(fs, fs.PathJoin(dir, segmentName(number)), file); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add adds a file, of which at most size octets count; -1: all.
-func (c *Checkpoint) add(fs vfs.FS, folder, dir, name string, change Change, size int64) error {
-	path := fs.PathJoin(dir, name)
+// add adds the file at path, of which at most f.Size octets count; -1: all.
+func (c *Checkpoint) add(fs vfs.FS, path string, f CheckpointFile) error {
 	info, err := fs.Stat(path)
 	if err != nil {
 		return err
 	}
-	if size < 0 || size > info.Size() {
-		size = info.Size()
+	if f.Size < 0 || f.Size > info.Size() {
+		f.Size = info.Size()
 	}
-	c.Files = append(c.Files, CheckpointFile{Name: folder + "/" + name, Path: path, Size: size, Change: change})
+	c.Files = append(c.Files, f)
 	return nil
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// copyOut copies a checkpoint into an empty folder.
-func copyOut(t *testing.T, c *Checkpoint) (dir string) {
+// copyOut copies a checkpoint of the store in a folder into an empty folder.
+func copyOut(t *testing.T, store string, c *Checkpoint) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for _, f := range c.Files {
@@ -23,7 +23,7 @@ func copyOut(t *testing.T, c *Checkpoint) (dir string) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		from, err := os.Open(f.Path)
+		from, err := os.Open(filepath.Join(store, filepath.FromSlash(f.Path)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestCheckpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.await(len(acked) + 40) // others write while the files are copied
-		copied := copyOut(t, c)
+		copied := copyOut(t, dir, c)
 		if err := c.Release(); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestCheckpoint(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("opening a store that is copied: %v", err)
 	}
-	copied := copyOut(t, c)
+	copied := copyOut(t, dir, c)
 	if err := c.Release(); err != nil {
 		t.Fatal(err)
 	}
