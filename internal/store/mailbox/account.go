@@ -22,6 +22,7 @@ type Account struct {
 	// What goes with accountRow.layout.
 	rows  memo[ID, mailboxRow]
 	names memo[string, Info]
+	usage atomic.Pointer[usageAt]
 
 	mu        sync.Mutex
 	waiting   []*operation
@@ -244,29 +245,6 @@ func (a *Account) Status(ctx context.Context, id ID) (Status, error) {
 		return err
 	})
 	return st, err
-}
-
-// Usage counts the account's messages and their octets.
-func (a *Account) Usage(ctx context.Context) (messages int, size int64, err error) {
-	err = a.store.db.View(ctx, func(r kv.Reader) error {
-		if _, err := readAccount(r, a.id); err != nil {
-			return err
-		}
-		prefix := key(a.id, kindCounters, 0)
-		for p, err := range r.Scan(prefix, kv.PrefixEnd(prefix)) {
-			if err != nil {
-				return err
-			}
-			c, err := decodeCounters(p.Value)
-			if err != nil {
-				return err
-			}
-			messages += c.messages
-			size += c.size
-		}
-		return nil
-	})
-	return messages, size, err
 }
 
 // Exclusive takes the account's maildrop lock for POP3 and returns its release. Errors: InUse.

@@ -48,6 +48,7 @@ func (b *box) add(value []byte, blob kv.BlobID, size int64, f Flags) (UID, error
 	b.counters.uidNext++
 	b.counters.count(1, f)
 	b.counters.size += size
+	b.change.use(1, size)
 	value = arrived(value, m, b.change.account.store.now())
 	owner := uidKey(b.change.account.id, kindRecord, b.id, e.UID)
 	b.change.tx.Set(owner, value)
@@ -102,6 +103,7 @@ func (b *box) remove(entries []Entry) error {
 		b.change.tx.Delete(owner)
 		b.change.tx.Delete(uidKey(b.change.account.id, kindHot, b.id, r.uid))
 		b.counters.size -= r.size
+		b.change.use(-1, -r.size)
 	}
 	b.expunged = append(b.expunged, uids...)
 	return nil

@@ -177,6 +177,9 @@ func (a *Account) publish(ctx context.Context, c *change) {
 	if c.removed {
 		a.store.tables.removeAccount(a.id)
 	}
+	if c.quota != (Quota{}) {
+		a.usage.Store(&usageAt{c.row.modSeq, c.row.layout, c.used})
+	}
 }
 
 // change is one transaction on an account. The rows that all operations need are read once and
@@ -191,13 +194,21 @@ type change struct {
 	stepped bool   // the operation that is running has its ModSeq
 	written bool   // there is something to write
 	removed bool   // the account itself
+	quota   Quota
+	used    Usage // if there is a quota
 	events  []event
 }
 
 // begin reads the account. Errors: NotFound.
 func (c *change) begin() error {
 	row, err := readAccount(c.tx, c.account.id)
+	if err != nil {
+		return err
+	}
 	c.row, c.layout, c.boxes = row, row.layout, make(map[ID]*box, 2)
+	if c.quota = c.account.quota(); c.quota != (Quota{}) {
+		c.used, err = c.account.readUsage(c.tx, row)
+	}
 	return err
 }
 
@@ -206,7 +217,11 @@ func (c *change) run(o *operation) error {
 		return noSuchAccount(c.account.id)
 	}
 	c.touched, c.stepped = c.touched[:0], false
+	before := c.used
 	if err := o.run(c); err != nil {
+		return err
+	}
+	if err := c.quota.exceeded(before, c.used); err != nil {
 		return err
 	}
 	for _, b := range c.touched {

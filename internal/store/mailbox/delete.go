@@ -36,6 +36,11 @@ func (c *change) delete(name string) error {
 	if parent && m.NoSelect {
 		return mail.Errorf(mail.Forbidden, "mailbox %q has children", name)
 	}
+	if !m.NoSelect {
+		if err := c.release(m.ID); err != nil {
+			return err
+		}
+	}
 	c.discard(m)
 	if parent {
 		c.makeNoSelect(name)

@@ -28,6 +28,9 @@ type Options struct {
 	// IdleMessages bounds the messages whose flags are kept in memory, 12 octets each, for mailboxes
 	// that no session has open; 0: 2,000,000.
 	IdleMessages int
+	// Quota returns what an account may hold; nil: none has a quota. It must be quick, and is called for
+	// every change.
+	Quota func(mail.AccountID) Quota
 }
 
 // Store holds the mail of all accounts.
@@ -35,6 +38,7 @@ type Store struct {
 	db     kv.DB
 	now    func() time.Time
 	log    *slog.Logger
+	quota  func(mail.AccountID) Quota // may be nil
 	tables *tables
 	stats  stats
 
@@ -65,7 +69,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Store, error) {
 	}
 	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
-		db: db, now: o.Now, log: o.Log, tables: newTables(o.IdleMessages), stop: stop, wake: make(chan struct{}, 1),
+		db: db, now: o.Now, log: o.Log, quota: o.Quota, tables: newTables(o.IdleMessages), stop: stop, wake: make(chan struct{}, 1),
 		accounts: make(map[mail.AccountID]weak.Pointer[Account]),
 	}
 	s.work.Add(1)

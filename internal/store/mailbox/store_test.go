@@ -152,8 +152,8 @@ func TestDeletedMailboxIsSwept(t *testing.T) {
 	_, err := f.a.Append(t.Context(), f.id("Sent"), []Message{message}, nil)
 	f.must(err)
 	f.must(f.a.Delete(t.Context(), "Sent"))
-	if n, size, err := f.a.Usage(t.Context()); n != 0 || size != 0 || err != nil {
-		t.Errorf("usage is %d messages, %d octets, %v", n, size, err)
+	if u, err := f.a.Usage(t.Context()); u != (Usage{}) || err != nil {
+		t.Errorf("usage is %+v, %v", u, err)
 	}
 	for f.store.Stats().Swept == 0 {
 		runtime.Gosched()
@@ -166,8 +166,8 @@ func TestUsage(t *testing.T) {
 	f := newFixture(t)
 	f.append("INBOX", "\nab\n")
 	f.append("Sent", "\nabc\n")
-	if n, size, err := f.a.Usage(t.Context()); n != 2 || size != 6+7 || err != nil {
-		t.Errorf("usage is %d messages, %d octets, %v", n, size, err)
+	if u, err := f.a.Usage(t.Context()); u != (Usage{6 + 7, 2}) || err != nil {
+		t.Errorf("usage is %+v, %v", u, err)
 	}
 }
 
