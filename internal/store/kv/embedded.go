@@ -116,6 +116,9 @@ func (e *Engine) openKeys(dir string, cache int64) error {
 	e.space.look()
 	e.disk.full = e.space.refuse
 	db, err := pebble.Open(keyDir, e.pebbleOptions(cache))
+	if err != nil && strings.Contains(err.Error(), "unknown format major version") { // Pebble has no error value for it
+		return fmt.Errorf("it was written by a newer version of candor: use that version (%w)", err)
+	}
 	if err != nil {
 		return readError(err)
 	}
