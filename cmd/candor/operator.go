@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"candor/internal/mail"
@@ -31,7 +34,6 @@ type operator interface {
 	QueueRetry(context.Context, queue.ID) (int, error)
 	QueueRemove(context.Context, queue.ID) (int, error)
 	ServerStatus(context.Context) (web.Status, error)
-	Reload(context.Context) (time.Time, error)
 	io.Closer
 }
 
@@ -59,6 +61,9 @@ func openOffline(ctx context.Context, c *config) (*offline, error) {
 func openOperator(ctx context.Context, file string) (operator, error) {
 	c, err := loadConfig(file)
 	if err != nil {
+		if client, dialErr := web.Dial(ctx, likelySocket(file)); dialErr == nil { // it runs with what the file was before
+			return client, nil
+		}
 		return nil, err
 	}
 	for end := time.Now().Add(lockPatience); ; {
@@ -78,6 +83,21 @@ func openOperator(ctx context.Context, file string) (operator, error) {
 		}
 	}
 }
+
+// likelySocket is the path of the operator socket as far as a file tells that cannot be used.
+func likelySocket(file string) string {
+	text, _ := os.ReadFile(file)
+	c := config{Data: "."}
+	if m := dataLine.FindSubmatch(text); m != nil {
+		c.Data = string(m[1])
+	}
+	if !filepath.IsAbs(c.Data) {
+		c.Data = filepath.Join(filepath.Dir(file), c.Data)
+	}
+	return c.socket()
+}
+
+var dataLine = regexp.MustCompile(`(?m)^\s*data\s*=\s*["']([^"']*)["']`)
 
 // lockPatience is how long to wait for one who holds the store without answering: a server that starts or
 // ends, or a command.

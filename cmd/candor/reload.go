@@ -1,6 +1,7 @@
 package main
 
 import (
+	"candor/internal/server/web"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,17 +16,20 @@ type reloadCmd struct{}
 
 // Run makes the running server read its configuration and certificates again.
 func (*reloadCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	return operate(ctx, c, func(o operator) error {
-		loaded, err := o.Reload(ctx)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return json.NewEncoder(std.out).Encode(map[string]time.Time{"loaded": loaded})
-		}
-		fmt.Fprintln(std.out, "The configuration and the certificates have been read again and are in force.")
-		return nil
-	})
+	server, err := web.Dial(ctx, likelySocket(c.Config))
+	if err != nil {
+		return fmt.Errorf("no server answers: it is not running, or data in %s is not its folder: %w", c.Config, err)
+	}
+	defer server.Close()
+	loaded, err := server.Reload(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(map[string]time.Time{"loaded": loaded})
+	}
+	fmt.Fprintln(std.out, "The configuration and the certificates have been read again and are in force.")
+	return nil
 }
 
 // catchHangups keeps SIGHUP from ending the program, and returns where it is told.

@@ -183,36 +183,6 @@ func names(text string) map[string]bool {
 	return found
 }
 
-// TestReload: SIGHUP takes up new certificates without dropping a session, and keeps those in use when the new ones
-// cannot be used.
-func TestReload(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	session := s.imapLogin(t, "ann@example.org")
-	other := prepare(t, "") // for its certificate
-	for _, f := range []string{"cert.pem", "key.pem"} {
-		b, err := os.ReadFile(filepath.Join(other.dir, "tls", f))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(s.dir, "tls", f), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.cmd.Process.Signal(syscall.SIGHUP)
-	s.await("configuration reloaded")
-	if _, err := session.do("NOOP"); err != nil {
-		t.Errorf("the session that was open: %v", err)
-	}
-	s.imapLogin(t, "ann@example.org") // trusts the certificate that is in the file now
-	if err := os.WriteFile(filepath.Join(s.dir, "tls", "key.pem"), []byte("no key"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.cmd.Process.Signal(syscall.SIGHUP)
-	s.await("reload refused")
-	s.imapLogin(t, "ann@example.org")
-}
-
 // TestDemo runs the demo as a new user does and ends it.
 func TestDemo(t *testing.T) {
 	t.Parallel()
