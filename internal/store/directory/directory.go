@@ -100,7 +100,7 @@ func prepare(tx kv.Tx) error {
 		return err
 	}
 	if version > formatVersion {
-		return fmt.Errorf("it was written by a newer version of Candor (format %d; this one knows %d): use that version", version, formatVersion)
+		return errNewer(version)
 	}
 	if version == formatVersion {
 		return nil
@@ -112,6 +112,10 @@ func prepare(tx kv.Tx) error {
 	}
 	tx.Set(keyVersion, number(formatVersion))
 	return nil
+}
+
+func errNewer(version uint64) error {
+	return fmt.Errorf("it was written by a newer version of Candor (format %d; this one knows %d): use that version", version, formatVersion)
 }
 
 // migrations holds, for each format, what makes the next one of it. Format 0 is an empty store.
