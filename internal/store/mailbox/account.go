@@ -61,22 +61,27 @@ func (s *Store) CreateAccount(ctx context.Context, id mail.AccountID) error {
 	}
 	defer s.work.Done()
 	a := &Account{store: s, id: id}
-	return s.db.Update(ctx, func(tx kv.Tx) error {
-		_, err := readAccount(tx, id)
-		if err == nil || !mail.IsKind(err, mail.NotFound) {
-			return err
-		}
-		if doomed, err := exists(tx, doomedKey(id, 0)); err != nil || doomed {
-			return errors.Join(err, mail.Errorf(mail.InUse, "account %d is being removed", id))
-		}
-		c := &change{account: a, tx: tx, boxes: make(map[ID]*box), written: true}
-		for _, d := range defaults {
-			c.make(d.name, d.use)
-			tx.Set(nameKey(id, kindSubscription, d.name), nil)
-			c.row.subscriptions++
-		}
-		return c.finish()
-	})
+	return s.db.Update(ctx, func(tx kv.Tx) error { return createAccount(tx, a) })
+}
+
+func createAccount(tx kv.Tx, a *Account) error {
+	_, err := readAccount(tx, a.id)
+	if err == nil || !mail.IsKind(err, mail.NotFound) {
+		return err
+	}
+	if doomed, err := exists(tx, doomedKey(a.id, 0)); err != nil || doomed {
+		return errors.Join(err, mail.Errorf(mail.InUse, "account %d is being removed", a.id))
+	}
+	if k, err := first(tx, accountPrefix(a.id), kv.PrefixEnd(accountPrefix(a.id))); err != nil || k != nil {
+		return errors.Join(err, fmt.Errorf("account %d has mail, but no account row: stop candor and run 'candor repair': %w", a.id, kv.ErrCorrupt))
+	}
+	c := &change{account: a, tx: tx, boxes: make(map[ID]*box), written: true}
+	for _, d := range defaults {
+		c.make(d.name, d.use)
+		tx.Set(nameKey(a.id, kindSubscription, d.name), nil)
+		c.row.subscriptions++
+	}
+	return c.finish()
 }
 
 // RemoveAccount removes every mailbox and message of the account. Sessions that have one of them

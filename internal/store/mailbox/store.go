@@ -94,9 +94,13 @@ func migrate(tx kv.Tx) error {
 		return err
 	}
 	if found != format {
-		return fmt.Errorf("the mail was written in format %d, this program knows format %d; start a program that knows both", found, format)
+		return errFormat(found)
 	}
 	return nil
+}
+
+func errFormat(found uint64) error {
+	return fmt.Errorf("the mail was written in format %d, this program knows format %d; start a program that knows both", found, format)
 }
 
 // Close waits for what the store has under way. It does not close the DB.
