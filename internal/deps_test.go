@@ -40,10 +40,10 @@ var permitted = map[string]string{
 	"server/smtpd":  "message proto/smtp proto/sasl store/directory transit/queue server/listen",
 	"server/imapd":  "message proto/imap proto/sasl store/directory store/mailbox server/listen",
 	"server/pop3d":  "message proto/sasl store/directory store/mailbox server/listen",
-	"server/web":    "store/kv store/directory store/mailbox transit/queue",
+	"server/web":    "message store/kv store/directory store/mailbox transit/queue",
 
 	"mailtest/tool": "",
-	"mailtest":      "message proto/sasl store/kv store/mailbox store/directory transit/queue server/listen",
+	"mailtest":      "message proto/sasl store/kv store/mailbox store/directory transit/queue server/listen server/web",
 }
 
 type goPackage struct {

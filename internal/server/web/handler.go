@@ -95,6 +95,7 @@ var operations = map[string]operation{
 func Handler(o *Operations, metrics http.Handler, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("POST /v1/verify", o.serveVerify(log))
 	for name, op := range operations {
 		mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
 			var done any

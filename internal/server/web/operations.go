@@ -5,9 +5,11 @@ package web
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/message"
 	"candor/internal/store/directory"
 	"candor/internal/store/kv"
 	"candor/internal/store/mailbox"
@@ -23,6 +25,9 @@ type Operations struct {
 	Status    func(context.Context) (Status, error)
 	// Reconfigure reads the configuration again and returns since when it is in force; nil where no server runs.
 	Reconfigure func() (time.Time, error)
+	Limits      message.Limits // of reading messages
+
+	verifying sync.Mutex
 }
 
 // Status is what `candor status` shows.
