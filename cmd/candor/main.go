@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,14 +27,26 @@ type cli struct {
 	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
+	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
 	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
 }
 
-// The exit codes: 0 done, 1 failed, 2 the command line was not understood.
+// The exit codes: 0 done, 1 failed, 2 the command line was not understood; of verify: 0 clean, 1 something to mend, 2
+// could not be done.
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	exitNotRun = 2
 )
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+// notRun is the failure of a command whose exit code 1 means something else.
+func notRun(err error) error { return exitError{err, exitNotRun} }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -62,6 +75,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(&c, &stdio{in, out, errOut}); err != nil {
 		fmt.Fprintf(errOut, "candor: %v\n", err)
+		if e := (exitError{}); errors.As(err, &e) {
+			return e.code
+		}
 		return exitFailed
 	}
 	return 0

@@ -56,8 +56,7 @@ func openOffline(ctx context.Context, c *config) (*offline, error) {
 	return &offline{p.operations(status), p}, nil
 }
 
-// openOperator finds the running server, or opens the data directory when there is none. A server that
-// is just starting or ending holds the store without answering: that is waited for.
+// openOperator finds the running server, or opens the data directory when there is none.
 func openOperator(ctx context.Context, file string) (operator, error) {
 	c, err := loadConfig(file)
 	if err != nil {
@@ -66,20 +65,30 @@ func openOperator(ctx context.Context, file string) (operator, error) {
 		}
 		return nil, err
 	}
+	return reach(ctx, c,
+		func(client *web.Client) operator { return client },
+		func() (operator, error) { return openOffline(ctx, c) })
+}
+
+// reach returns the client of the running server, or what is opened when there is none. A server that is just
+// starting or ending holds the store without answering: that is waited for.
+func reach[T any](ctx context.Context, c *config, online func(*web.Client) T, offline func() (T, error)) (T, error) {
 	for end := time.Now().Add(lockPatience); ; {
 		client, err := web.Dial(ctx, c.socket())
 		if err == nil {
-			return client, nil
+			return online(client), nil
 		}
-		o, err := openOffline(ctx, c)
+		o, err := offline()
 		if err == nil {
 			return o, nil
 		}
 		if !errors.Is(err, kv.ErrLocked) || time.Now().After(end) {
-			return nil, err
+			var none T
+			return none, err
 		}
 		if err := pause(ctx); err != nil {
-			return nil, err
+			var none T
+			return none, err
 		}
 	}
 }

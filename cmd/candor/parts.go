@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"candor/internal/message"
 	"candor/internal/proto/smtp"
 	"candor/internal/server/imapd"
 	"candor/internal/server/listen"
@@ -28,6 +29,7 @@ import (
 // them too when no server runs.
 type parts struct {
 	db        *kv.Engine
+	limits    message.Limits
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	dns       *dns.Client
@@ -44,12 +46,14 @@ type parts struct {
 
 // operations are what an operator can do with the parts.
 func (p *parts) operations(status func(context.Context) (web.Status, error)) *web.Operations {
-	return &web.Operations{Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Store: p.db, Status: status}
+	return &web.Operations{
+		Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Status: status, Store: p.db, Limits: p.limits,
+	}
 }
 
 // openParts opens the store and what stands on it. On an error nothing stays open.
 func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err error) {
-	p := &parts{}
+	p := &parts{limits: c.limits.reading()}
 	defer func() {
 		if err != nil {
 			p.Close()
