@@ -28,6 +28,8 @@ type cli struct {
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
+	Backup     backupCmd     `cmd:"" help:"Add a point in time to a backup repository, while the server runs or not; list, check and remove points."`
+	Restore    restoreCmd    `cmd:"" help:"Restore a point of a backup repository into an empty folder."`
 	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
 }
 

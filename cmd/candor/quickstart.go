@@ -106,7 +106,7 @@ func emptyFolder(dir string) error {
 		return fmt.Errorf("looking into the data folder: %w", err)
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("%s is not empty (it holds %s): name another folder with --data", dir, entries[0].Name())
+		return fmt.Errorf("%s is not empty (it holds %s): name another folder", dir, entries[0].Name())
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (r *Repository) Add(ctx context.Context, now time.Time, files []File, o Opt
 	if err := r.mayFollow(point); err != nil {
 		return Added{}, err
 	}
-	a := &adding{ctx: ctx, repository: r, options: o, buffer: make([]byte, maxPiece), done: Added{Point: point}}
+	a := &adding{ctx: ctx, repository: r, options: o, buffer: make([]byte, MaxPiece), done: Added{Point: point}}
 	for _, f := range files {
 		entry, err := a.add(f, before[f.Name])
 		if err != nil {
@@ -248,7 +248,7 @@ const (
 // cut returns the size of the piece that begins at an offset. Pieces end at multiples of their size, so that the
 // same file gives the same pieces.
 func cut(f File, at, size int64) int64 {
-	piece := int64(maxPiece)
+	piece := int64(MaxPiece)
 	if f.Change == Any {
 		piece = finePiece
 	}
@@ -262,7 +262,7 @@ func cut(f File, at, size int64) int64 {
 // one.
 func join(pieces []Piece) []Piece {
 	at := total(pieces)
-	begin := at - at%maxPiece
+	begin := at - at%MaxPiece
 	n := len(pieces)
 	for n > 1 && at-pieces[n-1].Size >= begin {
 		n--

@@ -344,7 +344,7 @@ func TestRestoreAgain(t *testing.T) {
 func TestDamage(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"changed":   func(path string) error { return os.WriteFile(path, []byte(strings.Repeat("x", 1000)), 0o600) },
-		"longer":    func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), maxPiece+5), 0o600) },
+		"longer":    func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), MaxPiece+5), 0o600) },
 		"cut short": func(path string) error { return os.Truncate(path, 10) },
 		"emptied":   func(path string) error { return os.Truncate(path, 0) },
 		"missing":   os.Remove,

@@ -17,10 +17,10 @@ type Damage struct {
 
 // Checked says what Check looked at.
 type Checked struct {
-	Points  int
-	Objects int
-	Octets  int64
-	Damage  []Damage
+	Points  int      `json:"points"`
+	Objects int      `json:"objects"`
+	Octets  int64    `json:"octets"`
+	Damage  []Damage `json:"damage"`
 }
 
 // Check reads every manifest and every object that a point needs, each once, and verifies their sums. Grow is told
@@ -51,7 +51,7 @@ func (r *Repository) Check(ctx context.Context, grow, progress func(n int64)) (C
 		return done, err
 	}
 	bad := map[Sum]*Damage{}
-	buffer := make([]byte, maxPiece)
+	buffer := make([]byte, MaxPiece)
 	for s, size := range pieces {
 		if err := ctx.Err(); err != nil {
 			return done, err

@@ -52,12 +52,13 @@ type manifestEnd struct {
 	Sum Sum `json:"sum"`
 }
 
-const pointLayout = "20060102T150405.000Z"
+// PointLayout is how a point's time becomes its name (see time.Format).
+const PointLayout = "20060102T150405.000Z"
 
 // newPoint makes the point of now.
 func newPoint(now time.Time) *Point {
 	now = now.UTC().Truncate(time.Millisecond)
-	return &Point{Name: now.Format(pointLayout), Time: now}
+	return &Point{Name: now.Format(PointLayout), Time: now}
 }
 
 func (p *Point) encode() ([]byte, error) {
@@ -136,7 +137,7 @@ func (r *Repository) At(t time.Time) (*Point, error) {
 		return nil, fmt.Errorf("%s holds no point", r.dir)
 	}
 	for _, name := range slices.Backward(names) {
-		if t.IsZero() || name <= t.UTC().Format(pointLayout) {
+		if t.IsZero() || name <= t.UTC().Format(PointLayout) {
 			return r.Point(name)
 		}
 	}

@@ -32,8 +32,8 @@ type Piece struct {
 	Size int64 `json:"size"` // octets
 }
 
-// maxPiece is the greatest size of a piece, in octets.
-const maxPiece = 4 << 20
+// MaxPiece is the greatest size of a piece, in octets.
+const MaxPiece = 4 << 20
 
 func (r *Repository) objectPath(s Sum) string {
 	name := s.String()
@@ -70,7 +70,7 @@ var ErrDamaged = errors.New("backup: the repository is damaged")
 
 // get returns an object after it has verified it. It uses buffer when that is big enough.
 func (r *Repository) get(p Piece, buffer []byte) ([]byte, error) {
-	if p.Size < 0 || p.Size > maxPiece {
+	if p.Size < 0 || p.Size > MaxPiece {
 		return nil, fmt.Errorf("%w: a piece of %d octets", ErrDamaged, p.Size)
 	}
 	path := r.objectPath(p.Sum)
@@ -92,13 +92,13 @@ func (r *Repository) get(p Piece, buffer []byte) ([]byte, error) {
 	return b, nil
 }
 
-// readAll reads a file of at most maxPiece octets, and one octet of a greater one more.
+// readAll reads a file of at most MaxPiece octets, and one octet of a greater one more.
 func readAll(f *os.File, buffer []byte) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	n := int(min(info.Size(), maxPiece+1))
+	n := int(min(info.Size(), MaxPiece+1))
 	if cap(buffer) < n {
 		buffer = make([]byte, n)
 	}

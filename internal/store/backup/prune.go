@@ -9,9 +9,9 @@ import (
 
 // Pruned says what Prune removed.
 type Pruned struct {
-	Points  []string
-	Objects int
-	Freed   int64 // octets
+	Points  []string `json:"points"`
+	Objects int      `json:"objects"`
+	Freed   int64    `json:"freed"` // octets
 }
 
 // Prune removes all points but the newest keep, with 0 none, and then every object that no point needs. The points
