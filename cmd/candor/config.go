@@ -110,7 +110,7 @@ func parseConfig(file string, text []byte) (*config, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(file)
+	dir := filepath.Dir(followed(file)) // /etc/candor/candor.toml may be a link into the data folder
 	for _, p := range c.paths() {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)

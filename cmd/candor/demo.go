@@ -48,7 +48,7 @@ func (d *demoCmd) Run(ctx context.Context, std *stdio) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- serve(ctx, c, std.err, func() { close(ready) }) }()
+	go func() { ended <- serve(ctx, c, serveOptions{log: std.err, ready: func() { close(ready) }}) }()
 	select {
 	case <-ready:
 	case err := <-ended:

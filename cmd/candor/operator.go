@@ -101,7 +101,7 @@ func likelySocket(file string) string {
 		c.Data = string(m[1])
 	}
 	if !filepath.IsAbs(c.Data) {
-		c.Data = filepath.Join(filepath.Dir(file), c.Data)
+		c.Data = filepath.Join(filepath.Dir(followed(file)), c.Data)
 	}
 	return c.socket()
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
+	"syscall"
 
 	"candor/internal/message"
 	"candor/internal/proto/smtp"
@@ -62,6 +64,9 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	if err := os.MkdirAll(c.Data, 0o750); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
+	if err := refuseRoot(c.Data); err != nil {
+		return nil, err
+	}
 	memory := c.limits.shares()
 	p.db, err = kv.Open(ctx, kv.Options{
 		Dir: filepath.Join(c.Data, "store"), Cache: memory.cache, Buffers: memory.blobs,
@@ -86,6 +91,23 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 		return nil, fmt.Errorf("completing accounts: %w", err)
 	}
 	return p, nil
+}
+
+// refuseRoot keeps root from leaving files in another user's folder that the server could not write then.
+func refuseRoot(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if owner == 0 {
+		return nil
+	}
+	name := fmt.Sprint(owner)
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("%s belongs to %s, who could not read what root writes there: run this as 'runuser -u %s -- candor …'", dir, name, name)
 }
 
 func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (err error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"candor/internal/server/web"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"candor/internal/server/web"
 )
 
 type reloadCmd struct{}

@@ -19,7 +19,7 @@ type running struct {
 	*parts
 	log          *slog.Logger
 	started      time.Time
-	sandbox      string // in words
+	sandbox      sandbox
 	certificates *listen.Certificates
 	doors        *listen.Server
 	https        *httpServers
@@ -78,7 +78,7 @@ func (r *running) status(ctx context.Context) (web.Status, error) {
 	s, err := r.parts.status(ctx, r.config())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.Running, s.Started, s.Loaded, s.ReloadFailed, s.Warnings, s.Sandbox = true, r.started, r.loaded, r.failed, r.warnings, r.sandbox
+	s.Running, s.Started, s.Loaded, s.ReloadFailed, s.Warnings, s.Sandbox = true, r.started, r.loaded, r.failed, r.warnings, r.sandbox.words
 	return s, err
 }
 
@@ -111,6 +111,9 @@ func (r *running) reload() (time.Time, error) {
 // change puts c into force. Whatever can fail comes first.
 func (r *running) change(c *config) error {
 	if err := r.config().checkChange(c); err != nil {
+		return err
+	}
+	if err := r.sandbox.check(c); err != nil {
 		return err
 	}
 	useCertificates, err := r.certificates.Prepare(c.hostname, c.pairs())

@@ -26,7 +26,7 @@ func (*serveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, conf, std.err, func() { fmt.Fprintln(std.err, "ready") })
+	return serve(ctx, conf, serveOptions{log: std.err, ready: func() { fmt.Fprintln(std.err, "ready") }, confine: confine})
 }
 
 // ballast counts for the garbage collector, but takes no memory, since nobody touches it. Most of what
@@ -34,14 +34,21 @@ func (*serveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 // thirty times a second under load.
 const ballast = 16 << 20
 
+// serveOptions are what a server does besides serving.
+type serveOptions struct {
+	log     io.Writer
+	ready   func()                         // called once every listener accepts
+	confine func(*config) (sandbox, error) // confines the process; nil: it is not the server's own
+}
+
 // serve builds every part, joins them, and runs until ctx ends. What it has opened it closes, in
 // the reverse order.
-func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err error) {
+func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before the server
 	hangups := catchHangups()
 	second, release := catchSecond()
 	defer release()
-	lines := newLogWriter(logTo)
+	lines := newLogWriter(o.log)
 	defer lines.Close()
 	log := newLog(lines)
 	defer runtime.KeepAlive(make([]byte, ballast))
@@ -63,13 +70,18 @@ func serve(ctx context.Context, c *config, logTo io.Writer, ready func()) (err e
 	if err := p.queue.Recover(ctx); err != nil {
 		return fmt.Errorf("delivering what was waiting: %w", err)
 	}
+	if o.confine != nil {
+		if r.sandbox, err = o.confine(c); err != nil {
+			return err
+		}
+	}
 	p.queue.Start()
 	defer r.reloadOn(hangups)()
 	defer r.watchdog()()
 	log.Info("serving", "hostname", c.hostname, "listeners", len(c.Listeners), "data", c.Data)
 	err = r.serve(ctx, second, func() {
 		r.notifyServing()
-		ready()
+		o.ready()
 	})
 	log.Info("ended")
 	return err

@@ -50,7 +50,9 @@ func writeRunning(w io.Writer, s *web.Status) {
 	if f := s.ReloadFailed; f != nil {
 		fmt.Fprintf(w, "The reload at %s was refused: %s\n", f.At.Format(time.RFC3339), f.Text)
 	}
-	fmt.Fprintf(w, "Sandbox: %s.\n", s.Sandbox)
+	if s.Sandbox != "" {
+		fmt.Fprintf(w, "Files: %s.\n", s.Sandbox)
+	}
 }
 
 // status counts what there is, of a server that does not run.
