@@ -159,7 +159,13 @@ func (s *server) account(address, password string) {
 // run starts serve and waits for the line "ready".
 func (s *server) run() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "serve", "--config", s.config)
+	s.runAs(func() {}, binary, "serve", "--config", s.config)
+}
+
+// runAs is run with another command, which needs something to be done before it is ready.
+func (s *server) runAs(begun func(), name string, args ...string) {
+	s.t.Helper()
+	s.cmd = exec.Command(name, args...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -184,6 +190,7 @@ func (s *server) run() {
 			cmd.Wait()
 		}
 	})
+	begun()
 	select {
 	case <-ready:
 	case <-time.After(30 * time.Second):
