@@ -3,9 +3,7 @@ package imapd
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -181,46 +179,6 @@ func (v *view) follow(command, line string, numbersHold bool) {
 	}
 }
 
-// TestManySessions lets sessions change one mailbox at random. No number ever means another message
-// than the client thinks, and in the end all see the same.
-func TestManySessions(t *testing.T) {
-	w, s, addr, _ := serve(t)
-	const sessions, steps = 5, 60
-	var views []*view
-	for range sessions {
-		v := &view{t: t, c: dial(t, w, addr), flags: map[int]string{}}
-		v.command("SELECT INBOX")
-		views = append(views, v)
-	}
-	atOnce(views, steps, randomCommand)
-	everyone(views, "NOOP")
-	everyone(views, "UID FETCH 1:* (FLAGS)")
-	// From here on a view is right only if every change by others was told.
-	atOnce(views, steps, func(r *rand.Rand, messages int) string {
-		return fmt.Sprintf(`STORE %d %sFLAGS (\Seen)`, r.IntN(min(messages, 3))+1, []string{"+", "-"}[r.IntN(2)])
-	})
-	everyone(views, "NOOP")
-	if t.Failed() {
-		return
-	}
-	want := &view{t: t, c: dial(t, w, addr), flags: map[int]string{}}
-	want.command("SELECT INBOX")
-	want.command("UID FETCH 1:* (FLAGS)")
-	for i, v := range views {
-		if fmt.Sprint(v.uids) != fmt.Sprint(want.uids) {
-			t.Errorf("session %d sees %v, a new one %v", i, v.uids, want.uids)
-		}
-		for _, uid := range want.uids {
-			if v.flags[uid] != want.flags[uid] {
-				t.Errorf("session %d sees UID %d with %s, a new one with %s", i, uid, v.flags[uid], want.flags[uid])
-			}
-		}
-	}
-	if st := s.Stats(); st.Panics != 0 {
-		t.Errorf("stats are %+v\n%s", st, w.Logged)
-	}
-}
-
 // TestSilentAtOnce lets sessions change the same messages without hearing of their own changes: they
 // hear of all others, also of one that came between two looks of theirs.
 func TestSilentAtOnce(t *testing.T) {
@@ -254,50 +212,8 @@ func TestSilentAtOnce(t *testing.T) {
 	}
 }
 
-// atOnce lets every session send steps commands, all at the same time.
-func atOnce(views []*view, steps int, next func(r *rand.Rand, messages int) string) {
-	var wg sync.WaitGroup
-	for i, v := range views {
-		r := rand.New(rand.NewPCG(7, uint64(i)))
-		wg.Go(func() {
-			for range steps {
-				v.command(next(r, len(v.uids)))
-			}
-		})
-	}
-	wg.Wait()
-}
-
 func everyone(views []*view, command string) {
 	for _, v := range views {
 		v.command(command)
 	}
-}
-
-func randomCommand(r *rand.Rand, messages int) string {
-	seq := "1"
-	if messages > 0 {
-		seq = strconv.Itoa(r.IntN(messages) + 1)
-	}
-	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "$Work", "k" + strconv.Itoa(r.IntN(4))}[r.IntN(5)]
-	sign := []string{"+", "-", ""}[r.IntN(3)]
-	switch k := r.IntN(12); {
-	case k < 3 || messages == 0:
-		return "APPEND INBOX (" + flag + ") {16+}\r\nSubject: x\r\n\r\nyy"
-	case k < 5:
-		return "STORE " + seq + " " + sign + "FLAGS (" + flag + ")"
-	case k == 5:
-		return "UID STORE 1:* " + sign + "FLAGS (" + flag + ")"
-	case k == 6:
-		return "FETCH " + seq + ":* (UID FLAGS)"
-	case k == 7:
-		return "FETCH " + seq + " (UID FLAGS BODY[TEXT]<0.1>)"
-	case k == 8:
-		return "SEARCH DELETED"
-	case k == 9:
-		return "EXPUNGE"
-	case k == 10:
-		return "MOVE " + seq + " INBOX"
-	}
-	return "COPY " + seq + " INBOX"
 }
