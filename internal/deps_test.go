@@ -30,6 +30,7 @@ var permitted = map[string]string{
 	"store/kv":        "",
 	"store/mailbox":   "message store/kv",
 	"store/directory": "proto/sasl store/kv",
+	"store/mailfile":  "proto/imap",
 	"store/backup":    "",
 
 	"transit/queue":   "message store/kv",

@@ -30,6 +30,8 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
 	Backup     backupCmd     `cmd:"" help:"Add a point in time to a backup repository, while the server runs or not; list, check and remove points."`
 	Restore    restoreCmd    `cmd:"" help:"Restore a point of a backup repository into an empty folder."`
+	Import     importCmd     `cmd:"" help:"Take over mail from a Maildir or from mboxes."`
+	Export     exportCmd     `cmd:"" help:"Write an account's mail as a Maildir or as mboxes."`
 	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
 }
 

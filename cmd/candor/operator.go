@@ -34,6 +34,8 @@ type operator interface {
 	QueueRetry(context.Context, queue.ID) (int, error)
 	QueueRemove(context.Context, queue.ID) (int, error)
 	ServerStatus(context.Context) (web.Status, error)
+	importer
+	exporter
 	io.Closer
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -47,19 +48,11 @@ func (c *Client) call(ctx context.Context, operation string, request, out any) e
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://candor/v1/"+operation, bytes.NewReader(body))
+	resp, err := c.post(ctx, &c.http, operation, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return fmt.Errorf("asking the server: %w", err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return failure(resp)
-	}
 	if out == nil {
 		return nil
 	}
@@ -72,7 +65,30 @@ func failure(resp *http.Response) error {
 	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
 		return fmt.Errorf("the server answered %s", resp.Status)
 	}
-	return &mail.Error{Kind: p.Kind, Status: p.Status, Text: p.Text}
+	return p.err()
+}
+
+// stream carries out an operation that takes as long as it has to.
+func (c *Client) stream(ctx context.Context, operation string, body io.Reader) (*http.Response, error) {
+	return c.post(ctx, &http.Client{Transport: c.http.Transport}, operation, body)
+}
+
+// post returns the answer, whose body the caller closes, or the server's error.
+func (c *Client) post(ctx context.Context, client *http.Client, operation string, body io.Reader) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://candor/v1/"+operation, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking the server: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, failure(resp)
 }
 
 // ask is call for an operation that answers with a T.

@@ -40,6 +40,8 @@ type problem struct {
 	Text   string      `json:"text"`
 }
 
+func (p *problem) err() error { return &mail.Error{Kind: p.Kind, Status: p.Status, Text: p.Text} }
+
 // operation carries out a request's JSON and returns what to answer.
 type operation func(ctx context.Context, o *Operations, body []byte) (any, error)
 
@@ -88,7 +90,20 @@ var operations = map[string]operation{
 	"queue/show":   with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueShow(ctx, q.ID) }),
 	"queue/retry":  with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRetry(ctx, q.ID) }),
 	"queue/remove": with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRemove(ctx, q.ID) }),
+	"mailboxes": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.MailboxList(ctx, q.Address)
+	}),
+	"mailbox/make": with(func(ctx context.Context, o *Operations, q NewMailbox) (any, error) { return o.MakeMailbox(ctx, q) }),
+	"import/known": with(func(ctx context.Context, o *Operations, q keysRequest) (any, error) {
+		return o.HasImported(ctx, q.MailboxRequest, q.Keys)
+	}),
+	"messages": with(func(ctx context.Context, o *Operations, q listRequest) (any, error) {
+		return o.MessageList(ctx, q.MailboxRequest, q.After)
+	}),
 }
+
+// quiet are the operations that a command asks for again and again; their success is not logged.
+var quiet = map[string]bool{"import": true, "import/known": true, "messages": true}
 
 // Handler serves the operator's API and /metrics. It knows nobody and asks for no login: give it to
 // a socket that only the operator can open.
@@ -107,6 +122,7 @@ func Handler(o *Operations, metrics http.Handler, log *slog.Logger) http.Handler
 		})
 	}
 	mux.HandleFunc("POST /v1/"+checkpointPath, checkpoints(o, log))
+	handleStreams(mux, o, log)
 	return mux
 }
 
@@ -118,7 +134,7 @@ func answer(w http.ResponseWriter, log *slog.Logger, name string, done any, err 
 		log.Warn("operator request failed", "operation", name, "err", err)
 		w.WriteHeader(statusFor(e.Kind))
 		done = problem{e.Kind, e.Status, err.Error()}
-	} else {
+	} else if !quiet[name] {
 		log.Info("operator request", "operation", name)
 	}
 	if err := json.NewEncoder(w).Encode(done); err != nil {
