@@ -110,7 +110,7 @@ func (d *disk) skip(name string) error {
 // pause keeps Pebble from trying again at once. It returns false when the store closes.
 func (d *disk) pause() bool {
 	select {
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(min(d.patience, 100*time.Millisecond)):
 		return true
 	case <-d.closing:
 		return false

@@ -59,6 +59,13 @@ func (f *faultFS) Rename(old, name string) error {
 	return f.FS.Rename(old, name)
 }
 
+func (f *faultFS) Remove(name string) error {
+	if err := f.fault("remove", name); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
 func (f *faultFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
