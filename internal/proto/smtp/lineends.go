@@ -10,9 +10,13 @@ const (
 	// RefuseBare finds bare LF, and bare CR beside a lone dot: what some servers take for the end of
 	// DATA, and others, such as this one, do not. The content passes unchanged.
 	RefuseBare LineEndRule = iota
-	// NormaliseBare makes each bare LF, and each run of CR before LF, and each bare CR, a CRLF.
+	// NormaliseBare makes each bare LF, and each run of CR before LF, and each bare CR, a CRLF. Of a
+	// run that is longer than maxRun, each further CR is bare.
 	NormaliseBare
 )
+
+// maxRun is how many CR wait for an LF behind them.
+const maxRun = 1024
 
 // LineEnds applies a LineEndRule to one message, in whatever pieces it comes.
 type LineEnds struct {
@@ -90,6 +94,10 @@ func (e *LineEnds) normalise(p []byte) (chunk []byte, n int) {
 			e.crs = 0
 			return crlf, 1
 		case '\r':
+			if e.crs == maxRun {
+				e.bare = true
+				return crlf, 1
+			}
 			e.crs++
 			return nil, 1
 		}
