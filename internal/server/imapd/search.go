@@ -32,14 +32,14 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 		s.unsave(a)
 		return imap.Response{Condition: imap.No, Code: "BADCHARSET (US-ASCII UTF-8)", Text: "Charset is not known"}, nil
 	}
-	criteria, err := sel.criteria(a.Key)
+	wanted, err := (&criteria{session: s}).of(ctx, a.Key)
 	if err != nil {
 		return imap.Response{}, err
 	}
 	if a.ModSeq {
 		s.condStore = true
 	}
-	found, err := sel.search(ctx, criteria)
+	found, err := sel.search(ctx, wanted)
 	if err != nil {
 		s.unsave(a)
 		return imap.Response{}, err
@@ -203,8 +203,28 @@ var searchOps = map[imap.SearchOp]mailbox.Op{
 	imap.SearchSavedBefore: mailbox.SavedBefore, imap.SearchSavedOn: mailbox.SavedOn, imap.SearchSavedSince: mailbox.SavedSince,
 }
 
-// criteria makes a search key one of the store, where messages have UIDs and none is recent.
-func (sel *selected) criteria(k imap.SearchKey) (mailbox.Criteria, error) {
+// The most keys of one search. Each costs time for every message, a set memory besides.
+const (
+	maxKeys      = 1000
+	maxSets      = 100
+	maxTexts     = 100
+	maxSetOctets = 32 << 20 // of all sets together, when they are UIDs
+	smallSets    = 64 << 10 // which need no memory from the budget
+	uidOctets    = 4
+)
+
+// criteria makes search keys those of the store, and counts them.
+type criteria struct {
+	session           *session
+	keys, sets, texts int
+}
+
+// of makes a search key one of the store, where messages have UIDs and none is recent. Errors: TooMany.
+func (m *criteria) of(ctx context.Context, k imap.SearchKey) (mailbox.Criteria, error) {
+	if err := m.count(ctx, k.Op); err != nil {
+		return mailbox.Criteria{}, err
+	}
+	sel := m.session.selected
 	switch k.Op {
 	case imap.SearchRecent:
 		return mailbox.Criteria{Op: mailbox.Not, Children: []mailbox.Criteria{{Op: mailbox.And}}}, nil
@@ -228,11 +248,29 @@ func (sel *selected) criteria(k imap.SearchKey) (mailbox.Criteria, error) {
 		c.Within = time.Duration(k.Number) * time.Second
 	}
 	for _, child := range k.Keys {
-		cc, err := sel.criteria(child)
+		cc, err := m.of(ctx, child)
 		if err != nil {
 			return c, err
 		}
 		c.Children = append(c.Children, cc)
 	}
 	return c, nil
+}
+
+func (m *criteria) count(ctx context.Context, op imap.SearchOp) error {
+	m.keys++
+	switch op {
+	case imap.SearchUID, imap.SearchSet:
+		m.sets++
+	case imap.SearchHeader, imap.SearchBody, imap.SearchText:
+		m.texts++
+	}
+	octets := m.sets * len(m.session.selected.uids) * uidOctets
+	if m.keys > maxKeys || m.texts > maxTexts || m.sets > maxSets || m.sets > 1 && octets > maxSetOctets {
+		return mail.Errorf(mail.TooMany, "Too many search keys")
+	}
+	if octets > smallSets && m.sets > 1 {
+		return m.session.reserve(ctx, int64(octets))
+	}
+	return nil
 }

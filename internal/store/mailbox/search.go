@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +156,7 @@ func costOf(c *Criteria) cost {
 
 // fromTable decides what the table can decide; the rest is left open.
 func (s *search) fromTable(root *test, entries []Entry) (found, open []UID) {
+	runtime.Gosched() // others who have little to do come first
 	for i := range entries {
 		switch s.guess(root, &entries[i]) {
 		case yes:
@@ -226,6 +228,7 @@ func (s *search) fromRecords(ctx context.Context, root *test, open []UID) ([]UID
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		runtime.Gosched() // as in fromTable
 		i, ok := slices.BinarySearchFunc(s.entries, r.uid, func(e Entry, u UID) int { return int(int64(e.UID) - int64(u)) })
 		if !ok {
 			return nil
