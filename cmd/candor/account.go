@@ -22,6 +22,7 @@ type accountCmd struct {
 	List     accountListCmd     `cmd:"" help:"List the accounts."`
 	Remove   accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
 	Password accountPasswordCmd `cmd:"" help:"Set an account's password."`
+	Quota    accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
 }
 
 // passwordFlag is shared by the commands that set a password, which is never an argument.
@@ -110,13 +111,20 @@ func (*accountListCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 			return err
 		}
 		return list(std.out, c.JSON, accounts, func(a directory.Account) string {
+			var notes []string
 			switch {
 			case a.Disabled:
-				return a.Address.String() + "\tdisabled"
+				notes = append(notes, "disabled")
 			case !a.HasPassword:
-				return a.Address.String() + "\tcannot log in: no password"
+				notes = append(notes, "cannot log in: no password")
 			}
-			return a.Address.String()
+			if a.Quota != (directory.Quota{}) {
+				notes = append(notes, "quota of its own: "+quotaWords(a.Quota))
+			}
+			if len(notes) == 0 {
+				return a.Address.String()
+			}
+			return a.Address.String() + "\t" + strings.Join(notes, "; ")
 		})
 	})
 }

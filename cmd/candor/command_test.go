@@ -44,6 +44,22 @@ func TestQuickstart(t *testing.T) {
 	if out, errs, code := candor(t, " pass word \n", "account", "add", "ann@example.org", "--password-stdin", "--config", "data/candor.toml"); code != 0 {
 		t.Errorf("account add: exit %d: %s%s", code, out, errs)
 	}
+	quota := func(want string, flags ...string) {
+		t.Helper()
+		out, errs, _ := candor(t, "", append([]string{"account", "quota", "ann@example.org", "--config", "data/candor.toml"}, flags...)...)
+		if out+errs != want {
+			t.Errorf("account quota %q: got %q, want %q", flags, out+errs, want)
+		}
+	}
+	quota("storage:  0 octets, no quota\nmessages: 0, no quota\n")
+	quota("storage:  0 octets of 1.0 GiB\nmessages: 0, no quota\n", "--storage", "1GiB")
+	quota("storage:  0 octets of 1.0 GiB\nmessages: 0 of 1000\n", "--messages", "1000")
+	quota("candor: --messages: \"many\" is not a whole number\n", "--messages", "many")
+	quota("candor: --storage: use a number above 0, none, or default\n", "--storage", "0")
+	if out, errs, _ := candor(t, "", "account", "list", "--config", "data/candor.toml"); !strings.Contains(out, "ann@example.org         quota of its own: 1.0 GiB, 1000 messages\n") {
+		t.Errorf("accounts: %s%s", out, errs)
+	}
+	quota("storage:  0 octets, no quota\nmessages: 0, no quota\n", "--messages", "default", "--storage", "none")
 	out, errs, _ = candor(t, "", "account", "--config", "data/candor.toml", "list", "--json")
 	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"address":"postmaster@example.org"`) {
 		t.Errorf("accounts: %s%s", out, errs)

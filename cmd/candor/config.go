@@ -27,6 +27,7 @@ type config struct {
 	Outbound   outboundConfig            `toml:"outbound"`
 	Submission submissionConfig          `toml:"submission"`
 	Network    networkConfig             `toml:"network"`
+	Quota      quotaConfig               `toml:"quota"`
 	Limits     map[string]any            `toml:"limits"`
 	Insecure   map[string]map[string]any `toml:"insecure"`
 	LegacyAuth map[string]map[string]any `toml:"legacy_auth"`

@@ -71,7 +71,7 @@ func (p *parts) smtpOptions(c *config, log *slog.Logger) (o smtpd.Options, err e
 	}
 	l := &c.limits
 	return smtpd.Options{
-		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, Memory: p.memory,
+		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, Room: p.local.Room, Memory: p.memory,
 		Limits: smtpd.Limits{
 			MessageSize: l.messageSize, Header: int(l.headerSize), Recipients: int(l.recipients), Logins: int(l.tries),
 			BadCommands: int(l.badCommands), BadCommandsBeforeLogin: int(l.badCommandsBeforeLogin),

@@ -26,6 +26,8 @@ type operator interface {
 	AddAccount(ctx context.Context, a mail.Address, password string) error
 	RemoveAccount(context.Context, mail.Address) error
 	SetPassword(ctx context.Context, a mail.Address, password string) error
+	AccountQuota(context.Context, mail.Address) (web.AccountQuota, error)
+	SetQuota(context.Context, mail.Address, directory.Quota) error
 	Aliases(context.Context) ([]directory.Alias, error)
 	AddAlias(context.Context, directory.Alias) error
 	RemoveAlias(context.Context, mail.Address) error

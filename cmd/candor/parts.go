@@ -81,7 +81,7 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	if p.directory, err = directory.Open(ctx, p.db, directory.Options{Hostname: c.hostname, Log: log, Hashes: memory.hashes}); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{}); err != nil {
+	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{Quota: p.accountQuota}); err != nil {
 		return nil, fmt.Errorf("opening the mailboxes: %w", err)
 	}
 	if err := p.openTransit(ctx, c, log); err != nil {
@@ -112,6 +112,7 @@ func refuseRoot(dir string) error {
 
 func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	p.local = deliver.New(deliver.Options{Hostname: c.hostname, Directory: p.directory, Mailboxes: p.mailboxes})
+	p.setQuota(c)
 	if p.dns, err = dns.New(dns.Options{Upstreams: c.DNS.Upstreams}); err != nil {
 		return fmt.Errorf("setting up DNS: %w", err)
 	}

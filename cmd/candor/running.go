@@ -145,6 +145,7 @@ func (r *running) change(c *config) error {
 	useDNS()
 	r.directory.SetHostname(c.hostname)
 	r.local.SetHostname(c.hostname)
+	r.setQuota(c)
 	r.queue.Change(queue.Ends{Hostname: c.hostname, Local: r.local, Remote: remote})
 	r.https.end(c)
 	if err := r.doors.Change(doors); err != nil {

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -50,6 +51,7 @@ type World struct {
 //
 //	domain example.org
 //	account ann@example.org [password]
+//	quota ann@example.org OCTETS MESSAGES
 //	alias sales@example.org ann@example.org …
 //
 // An account's domain need not be named first. The World ends with the test.
@@ -68,7 +70,7 @@ func NewWorld(t testing.TB, text string) *World {
 		t.Fatalf("opening the directory: %v", err)
 	}
 	t.Cleanup(func() { w.Directory.Close() })
-	if w.Mailboxes, err = mailbox.Open(ctx, db, mailbox.Options{}); err != nil {
+	if w.Mailboxes, err = mailbox.Open(ctx, db, mailbox.Options{Quota: w.quota}); err != nil {
 		t.Fatalf("opening the mailboxes: %v", err)
 	}
 	t.Cleanup(func() { w.Mailboxes.Close() })
@@ -93,6 +95,8 @@ func (w *World) fill(t testing.TB, text string) {
 			w.domain(t, f[1])
 		case "account":
 			w.account(t, f[1], strings.Join(f[2:], " "))
+		case "quota":
+			w.setQuota(t, f[1], f[2:])
 		case "alias":
 			w.alias(t, f[1], f[2:])
 		default:
@@ -122,6 +126,19 @@ func (w *World) account(t testing.TB, name, password string) {
 		t.Fatalf("account %s: %v", name, err)
 	}
 }
+
+// setQuota sets the octets and the messages that an account may hold.
+func (w *World) setQuota(t testing.TB, name string, bounds []string) {
+	var q directory.Quota
+	if _, err := fmt.Sscan(strings.Join(bounds, " "), &q.Storage, &q.Messages); err != nil {
+		t.Fatalf("quota %s: %v", name, err)
+	}
+	if err := w.Directory.SetQuota(t.Context(), address(t, name), q); err != nil {
+		t.Fatalf("quota %s: %v", name, err)
+	}
+}
+
+func (w *World) quota(id mail.AccountID) mailbox.Quota { return mailbox.Quota(w.Directory.Quota(id)) }
 
 func (w *World) alias(t testing.TB, name string, targets []string) {
 	a := directory.Alias{Address: address(t, name)}

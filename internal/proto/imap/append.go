@@ -119,14 +119,14 @@ func MailboxName(name string, utf8 bool) string {
 
 // StatusData has the values of STATUS.
 type StatusData struct {
-	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted, Size, HighestModSeq, AppendLimit uint64
+	Messages, Recent, UIDNext, UIDValidity, Unseen, Deleted, Size, HighestModSeq, AppendLimit, DeletedStorage uint64
 
 	MailboxID string
 }
 
 // AppendStatus appends the items of d in parentheses.
 func AppendStatus(dst []byte, items StatusItems, d StatusData) []byte {
-	values := [...]uint64{d.Messages, d.Recent, d.UIDNext, d.UIDValidity, d.Unseen, d.Deleted, d.Size, d.HighestModSeq, d.AppendLimit}
+	values := [...]uint64{d.Messages, d.Recent, d.UIDNext, d.UIDValidity, d.Unseen, d.Deleted, d.Size, d.HighestModSeq, d.AppendLimit, d.DeletedStorage}
 	dst = append(dst, '(')
 	sep := ""
 	for i, s := range statusItems {

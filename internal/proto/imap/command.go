@@ -37,7 +37,7 @@ type (
 		Uses    []string
 	}
 
-	// Mailbox is the one argument of DELETE, SUBSCRIBE and UNSUBSCRIBE.
+	// Mailbox is the one argument of DELETE, SUBSCRIBE, UNSUBSCRIBE and GETQUOTAROOT; GETQUOTA has a quota root.
 	Mailbox struct{ Name string }
 
 	// Rename has the old and the new name.
@@ -74,7 +74,7 @@ var parsers = map[string]func(*lexer) any{
 	"IDLE": parseNone, "NAMESPACE": parseNone,
 	"ID": parseID, "ENABLE": parseEnable, "LOGIN": parseLogin, "AUTHENTICATE": parseAuthenticate,
 	"SELECT": parseSelect, "EXAMINE": parseSelect, "CREATE": parseCreate, "DELETE": parseMailbox,
-	"SUBSCRIBE": parseMailbox, "UNSUBSCRIBE": parseMailbox, "RENAME": parseRename,
+	"SUBSCRIBE": parseMailbox, "UNSUBSCRIBE": parseMailbox, "GETQUOTA": parseMailbox, "GETQUOTAROOT": parseMailbox, "RENAME": parseRename,
 	"LIST": parseList, "LSUB": parseLsub, "STATUS": parseStatus, "APPEND": parseAppend,
 	"UID EXPUNGE": parseUIDExpunge, "COPY": parseCopy, "MOVE": parseCopy, "UID COPY": parseCopy,
 	"UID MOVE": parseCopy, "SEARCH": parseSearch, "UID SEARCH": parseSearch,

@@ -19,7 +19,7 @@ type ListReturn struct {
 // StatusItems is a set of STATUS data items.
 type StatusItems uint16
 
-// The items of RFC 9051, section 6.3.11, RFC 3501, RFC 7162, RFC 7889 and RFC 8474.
+// The items of RFC 9051, section 6.3.11, RFC 3501, RFC 7162, RFC 7889, RFC 8474 and RFC 9208.
 const (
 	StatusMessages StatusItems = 1 << iota
 	StatusRecent
@@ -31,6 +31,7 @@ const (
 	StatusHighestModSeq
 	StatusAppendLimit
 	StatusMailboxID
+	StatusDeletedStorage
 )
 
 // statusItems names the items in the order in which they are answered.
@@ -47,6 +48,7 @@ var statusItems = []struct {
 	{"SIZE", StatusSize},
 	{"HIGHESTMODSEQ", StatusHighestModSeq},
 	{"APPENDLIMIT", StatusAppendLimit},
+	{"DELETED-STORAGE", StatusDeletedStorage},
 	{"MAILBOXID", StatusMailboxID},
 }
 

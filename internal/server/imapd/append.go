@@ -37,9 +37,14 @@ func (s *session) appendMessages(ctx context.Context, a imap.Append) (imap.Respo
 		return imap.Response{}, s.skipMessages(a.Literal, err)
 	}
 	var messages []mailbox.Prepared
-	octets := 0
+	octets, size := 0, int64(0)
 	for m := &a.AppendMessage; m != nil; {
-		if err := s.mayAppend(*m, octets); err != nil {
+		size += m.Literal.Size
+		err := s.mayAppend(*m, octets)
+		if err == nil {
+			err = s.account.Room(ctx, size)
+		}
+		if err != nil {
 			return imap.Response{}, s.skipMessages(m.Literal, err)
 		}
 		p, err := s.take(ctx, *m)

@@ -76,6 +76,8 @@ var commands = []command{
 	row("LSUB", loggedIn, 0, (*session).lsub, ""),
 	row("NAMESPACE", loggedIn, 0, (*session).namespace, "NAMESPACE"),
 	row("STATUS", loggedIn, 0, (*session).status, "STATUS=SIZE"),
+	row("GETQUOTA", loggedIn, 0, (*session).getQuota, "QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE"),
+	row("GETQUOTAROOT", loggedIn, 0, (*session).getQuotaRoot, ""),
 	row("APPEND", loggedIn, 0, (*session).append, "LITERAL+ MULTIAPPEND"),
 	row("IDLE", loggedIn, 0, (*session).idle, "IDLE"),
 

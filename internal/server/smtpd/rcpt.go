@@ -39,7 +39,8 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Rcpt) (smtp.Reply, error) {
 	return smtp.OK("2.1.5", "Recipient OK"), nil
 }
 
-// resolve finds where mail for an address goes, and refuses to relay for strangers.
+// resolve finds where mail for an address goes, and refuses to relay for strangers and what an account has no
+// room for.
 func (s *session) resolve(ctx context.Context, a mail.Address) (mail.Recipient, error) {
 	r, err := s.server.Directory.Resolve(ctx, a)
 	if mail.IsKind(err, mail.NoAddress) {
@@ -51,6 +52,11 @@ func (s *session) resolve(ctx context.Context, a mail.Address) (mail.Recipient, 
 	if r.Route == mail.Remote && !s.submission {
 		s.server.counters.relayingDenied.Add(1)
 		return mail.Recipient{}, fmt.Errorf("resolving %s: %w", a, mail.Errorf(mail.Forbidden, "Relaying denied"))
+	}
+	if s.server.Room != nil && len(r.Accounts) == 1 && len(r.Forward) == 0 {
+		if err := s.server.Room(ctx, r.Accounts[0].Account, s.transaction.mail.Size); err != nil {
+			return mail.Recipient{}, fmt.Errorf("resolving %s: %w", a, err)
+		}
 	}
 	return mail.Recipient{Address: a, Route: r.Route}, nil
 }

@@ -29,6 +29,10 @@ type Options struct {
 	// without a login, though not without TLS.
 	Clients, RelayNetworks []netip.Prefix
 
+	// Room returns why mail of so many octets (0: not known) would not be delivered to an account; nil: there
+	// is always room.
+	Room func(ctx context.Context, id mail.AccountID, octets int64) error
+
 	Memory *listen.Budget // for what peers can make grow; nil: no limit
 
 	HelpURL string // where a user learns how to set up a program; empty: the host's own page

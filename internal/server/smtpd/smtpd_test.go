@@ -34,7 +34,7 @@ func serve(t testing.TB, w *mailtest.World, o smtpd.Options) (*smtpd.Server, *qu
 	}
 	q.Start()
 	t.Cleanup(func() { q.Close() })
-	o.Hostname, o.Directory, o.Queue, o.Log = mailtest.Hostname, w.Directory, q, w.Log
+	o.Hostname, o.Directory, o.Queue, o.Log, o.Room = mailtest.Hostname, w.Directory, q, w.Log, local.Room
 	return smtpd.New(o), q
 }
 

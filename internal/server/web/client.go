@@ -133,6 +133,16 @@ func (c *Client) SetPassword(ctx context.Context, a mail.Address, password strin
 	return c.call(ctx, "account/password", accountRequest{a, password}, nil)
 }
 
+// AccountQuota returns the quota of an account with what is used of it.
+func (c *Client) AccountQuota(ctx context.Context, a mail.Address) (AccountQuota, error) {
+	return ask[AccountQuota](ctx, c, "account/quota", accountRequest{Address: a})
+}
+
+// SetQuota replaces an account's own quota.
+func (c *Client) SetQuota(ctx context.Context, a mail.Address, q directory.Quota) error {
+	return c.call(ctx, "account/quota/set", quotaRequest{a, q}, nil)
+}
+
 // Aliases returns all aliases.
 func (c *Client) Aliases(ctx context.Context) ([]directory.Alias, error) {
 	return ask[[]directory.Alias](ctx, c, "aliases", none{})

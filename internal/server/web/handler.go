@@ -24,6 +24,11 @@ type accountRequest struct {
 	Password string       `json:"password,omitempty"`
 }
 
+type quotaRequest struct {
+	Address mail.Address    `json:"address"`
+	Quota   directory.Quota `json:"quota"`
+}
+
 type domainRequest struct {
 	Domain mail.Domain `json:"domain"`
 }
@@ -78,6 +83,12 @@ var operations = map[string]operation{
 	}),
 	"account/password": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.SetPassword(ctx, q.Address, q.Password)
+	}),
+	"account/quota": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.AccountQuota(ctx, q.Address)
+	}),
+	"account/quota/set": with(func(ctx context.Context, o *Operations, q quotaRequest) (any, error) {
+		return nil, o.SetQuota(ctx, q.Address, q.Quota)
 	}),
 	"aliases": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Aliases(ctx) }),
 	"alias/add": with(func(ctx context.Context, o *Operations, q directory.Alias) (any, error) {

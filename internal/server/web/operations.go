@@ -110,6 +110,33 @@ func (o *Operations) AddAccount(ctx context.Context, a mail.Address, password st
 	return o.Mailboxes.CreateAccount(ctx, account.ID)
 }
 
+// AccountQuota is what an account may hold, and holds.
+type AccountQuota struct {
+	Address mail.Address    `json:"address"`
+	Own     directory.Quota `json:"own"`   // 0: the default holds; -1: unlimited
+	Limit   directory.Quota `json:"limit"` // what holds; 0: no bound
+	Used    directory.Quota `json:"used"`
+}
+
+// AccountQuota returns the quota of an account with what is used of it.
+func (o *Operations) AccountQuota(ctx context.Context, a mail.Address) (AccountQuota, error) {
+	account, err := o.Directory.Account(ctx, a)
+	if err != nil {
+		return AccountQuota{}, err
+	}
+	m, err := o.Mailboxes.Account(ctx, account.ID)
+	if err != nil {
+		return AccountQuota{}, err
+	}
+	limit, used, err := m.Quota(ctx)
+	return AccountQuota{account.Address, account.Quota, directory.Quota(limit), directory.Quota(used)}, err
+}
+
+// SetQuota replaces an account's own quota.
+func (o *Operations) SetQuota(ctx context.Context, a mail.Address, q directory.Quota) error {
+	return o.Directory.SetQuota(ctx, a, q)
+}
+
 // Repair makes the mailboxes of accounts that have none, because the program ended between the two steps of
 // AddAccount.
 func (o *Operations) Repair(ctx context.Context) error {

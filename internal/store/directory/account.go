@@ -15,6 +15,7 @@ type Account struct {
 	Address  mail.Address   `json:"address"`
 	Disabled bool           `json:"disabled,omitempty"`
 	Created  time.Time      `json:"created"`
+	Quota    Quota          `json:"quota,omitzero"` // of its own
 	// HasPassword is false for role accounts such as postmaster after quickstart.
 	HasPassword bool `json:"has_password"`
 }

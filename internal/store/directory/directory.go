@@ -39,6 +39,7 @@ type Directory struct {
 	log      *slog.Logger
 	now      func() time.Time
 	hostname atomic.Value // mail.Domain
+	quota    atomic.Value // Quota: the default
 	cost     Cost
 	hasher   *hasher
 	cache    *cache
@@ -85,6 +86,9 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 
 // SetHostname changes the name whose postmaster always resolves.
 func (d *Directory) SetHostname(h mail.Domain) { d.hostname.Store(h) }
+
+// SetDefaultQuota changes what accounts may hold that have no quota of their own; 0 is no bound.
+func (d *Directory) SetDefaultQuota(q Quota) { d.quota.Store(q) }
 
 // Close ends the background work.
 func (d *Directory) Close() error {

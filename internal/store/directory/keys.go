@@ -60,6 +60,7 @@ type accountRecord struct {
 	Address  mail.Address `json:"address"`
 	Disabled bool         `json:"disabled,omitempty"`
 	Created  time.Time    `json:"created"`
+	Quota    Quota        `json:"quota,omitzero"`
 	// Generation rises with every change of what the account may do (specification, section 3.5: C-6).
 	Generation uint64 `json:"generation"`
 	// Salt is that of all SCRAM keys of the account, now and later.

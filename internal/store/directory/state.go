@@ -232,7 +232,7 @@ func (a *account) with(c credential) *account {
 
 // public returns what others may know of the account.
 func (a *account) public() Account {
-	return Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, HasPassword: a.main() != nil}
+	return Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, Quota: a.Quota, HasPassword: a.main() != nil}
 }
 
 // byDomain orders addresses as people look for them.

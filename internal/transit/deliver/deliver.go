@@ -32,6 +32,7 @@ type Options struct {
 type Deliverer struct {
 	o        Options
 	hostname atomic.Value // mail.Domain
+	refuse   atomic.Bool  // mail for full accounts
 	counts   counters
 
 	mu      sync.Mutex
@@ -50,6 +51,27 @@ func New(o Options) *Deliverer {
 
 // SetHostname changes the name that later deliveries bear.
 func (d *Deliverer) SetHostname(h mail.Domain) { d.hostname.Store(h) }
+
+// RefuseOverQuota makes mail for a full account fail at once, or be tried again, as it is at first.
+func (d *Deliverer) RefuseOverQuota(refuse bool) { d.refuse.Store(refuse) }
+
+// Room returns why mail of so many octets would not be delivered to an account now, if it is full.
+// Errors: OverQuota.
+func (d *Deliverer) Room(ctx context.Context, id mail.AccountID, octets int64) error {
+	in, err := d.inbox(ctx, id)
+	if err == nil {
+		err = in.account.Room(ctx, octets)
+	}
+	return d.overQuota(err)
+}
+
+// overQuota makes OverQuota what the operator wants it to be.
+func (d *Deliverer) overQuota(err error) error {
+	if mail.IsKind(err, mail.OverQuota) && d.refuse.Load() {
+		return mail.AsError(err).With(5, 2, 2)
+	}
+	return err
+}
 
 // Deliver implements queue.Transport.
 func (d *Deliverer) Deliver(ctx context.Context, m *queue.Message, to []mail.Recipient) []queue.Result {
@@ -252,7 +274,7 @@ func (d *Deliverer) failed(to mail.Recipient, err error) queue.Result {
 		d.counts.failed.Add(1)
 	}
 	r := d.result(to)
-	r.Err = err
+	r.Err = d.overQuota(err)
 	return r
 }
 

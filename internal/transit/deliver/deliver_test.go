@@ -11,6 +11,7 @@ import (
 
 	"candor/internal/mail"
 	"candor/internal/mailtest"
+	"candor/internal/store/directory"
 	"candor/internal/transit/deliver"
 	"candor/internal/transit/queue"
 )
@@ -268,4 +269,30 @@ func BenchmarkInbound(b *testing.B) {
 	})
 	w.settled()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+// TestOverQuota: mail for a full account is tried again, or returned if the operator says so, and delivered once
+// there is room.
+func TestOverQuota(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "account bob@example.org\nquota bob@example.org -1 1\n")
+	b.Append(t, "bob@example.org", "INBOX", "Subject: x\n\n1\n")
+	m, to := b.put("bob@example.org"), []mail.Recipient{{Address: address(t, "bob@example.org"), Route: mail.Local}}
+	for _, c := range []struct {
+		refuse bool
+		status string
+	}{{false, "4.2.2"}, {true, "5.2.2"}} {
+		b.d.RefuseOverQuota(c.refuse)
+		for _, err := range []error{b.d.Deliver(t.Context(), m, to)[0].Err, b.d.Room(t.Context(), b.AccountID(t, "bob@example.org"), 0)} {
+			if !mail.IsKind(err, mail.OverQuota) || mail.AsError(err).Status.String() != c.status {
+				t.Errorf("refuse %v: got %v", c.refuse, err)
+			}
+		}
+	}
+	if err := b.Directory.SetQuota(t.Context(), to[0].Address, directory.Quota{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.d.Deliver(t.Context(), m, to)[0]; r.Err != nil || len(b.inbox("bob@example.org")) != 2 {
+		t.Errorf("got %+v", r)
+	}
 }
