@@ -39,17 +39,20 @@ func (l *crashLoad) String() string {
 		l.counts.delivered, l.counts.appended, l.counts.submitted, l.next.repeated(), commands, l.texts.count())
 }
 
-// run loads the server for a while and kills it.
+// run loads the server, kills it some time after the load has begun, and waits for all to notice.
 func (l *crashLoad) run(d time.Duration) {
 	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() { l.deliver(stop) })
-	}
-	wg.Go(func() { l.append(stop) })
-	wg.Go(func() { l.submit(stop) })
+	workers := []func(<-chan struct{}){l.deliver, l.deliver, l.append, l.submit}
 	for _, c := range l.clerks {
-		wg.Go(func() { c.work(stop) })
+		workers = append(workers, c.work)
+	}
+	before := l.texts.count()
+	var wg sync.WaitGroup
+	for _, work := range workers {
+		wg.Go(func() { work(stop) })
+	}
+	for end := time.Now().Add(3 * time.Second); l.texts.count() < before+len(workers) && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(d)
 	l.server.kill()
@@ -96,7 +99,10 @@ func (l *crashLoad) submit(stop <-chan struct{}) {
 	}
 	defer conn.Close()
 	c, err := smtp.NewClient(conn, hostname)
-	if err != nil || c.Auth(smtp.PlainAuth("", "ann@example.org", "secret", hostname)) != nil {
+	if err == nil {
+		err = c.Auth(smtp.PlainAuth("", "ann@example.org", "secret", hostname))
+	}
+	if err != nil {
 		return
 	}
 	for !ended(stop) {
