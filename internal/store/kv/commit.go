@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"candor/internal/mail"
 )
 
 const (
@@ -170,8 +172,9 @@ func (e *Engine) mayCommit(ctx context.Context, t *tx) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if t.writes.size > maxTx {
-		return fmt.Errorf("kv: transaction of %d octets is too big", t.writes.size)
+	if int64(t.writes.size) > e.maxTx {
+		cause := fmt.Errorf("%w: %d octets", ErrTooBig, t.writes.size)
+		return mail.Wrap(mail.TooMany, cause, "too much at once: do it in smaller steps")
 	}
 	return e.space.check(keysReserve)
 }

@@ -25,6 +25,8 @@ type Options struct {
 	// Cache is how many octets of keys are held in memory, Buffers those of all blobs together that
 	// are being written. Zero means 64 MiB each.
 	Cache, Buffers int64
+	// MaxTx is how many octets of keys and values one transaction may write; zero means 256 MiB.
+	MaxTx int64
 	// CollectRate is how many octets a second the collector reads and writes when it makes room; zero means 16 MiB.
 	CollectRate int64
 	// CollectInterval is the least time from one run of the collector to the next, and from the start to the first; zero
@@ -45,6 +47,7 @@ type Engine struct {
 	disk *disk
 	db   *pebble.DB
 
+	maxTx    int64
 	turn     turn
 	active   active
 	applied  atomic.Uint64          // number of the last commit that snapshots show
@@ -88,6 +91,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 		o.Log = slog.Default()
 	}
 	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log)}
+	e.maxTx = cmp.Or(o.MaxTx, maxTx)
 	e.catalog = newCatalog()
 	e.flights = newFlights(e.catalog)
 	e.collector = newCollector(e, o)
@@ -199,6 +203,13 @@ func (e *Engine) leave() { e.gate.leave() }
 
 // failed returns ErrFailed after a failure of the keys.
 func (e *Engine) failed() error { return e.disk.failed() }
+
+// Failed is closed when the keys have failed: every write then returns ErrFailed, and Err says why. What is on disk can be
+// sorted out only by opening the store again.
+func (e *Engine) Failed() <-chan struct{} { return e.disk.broken }
+
+// Err returns ErrFailed with its cause, or nil while the store is sound.
+func (e *Engine) Err() error { return e.failed() }
 
 // Close waits for the transactions that run and closes the store. A blob that is being written
 // gets ErrClosed.

@@ -385,6 +385,24 @@ func TestFullErrorForStrangers(t *testing.T) {
 	}
 }
 
+// TestTooBig: a transaction that writes too much does nothing, and says so to strangers as well.
+func TestTooBig(t *testing.T) {
+	e, err := Open(t.Context(), Options{Dir: t.TempDir(), Log: testLog(t), MaxTx: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, e)
+	set := func(size int) error {
+		return e.Update(t.Context(), func(tx Tx) error { tx.Set([]byte("a"), make([]byte, size)); return nil })
+	}
+	if err := set(1000); !errors.Is(err, ErrTooBig) || !mail.IsKind(err, mail.TooMany) {
+		t.Errorf("got %v, want ErrTooBig of kind too-many", err)
+	}
+	if err := set(999); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNoLeaks: Close ends every goroutine.
 func TestNoLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()

@@ -103,6 +103,9 @@ var (
 	// ErrFull is returned by a write for which the disk has no room. The store goes on when there is
 	// room again. It comes within a mail.Error with status 4.3.1.
 	ErrFull = errors.New("kv: the disk is full")
+	// ErrTooBig is returned for a transaction that writes more than Options.MaxTx; nothing of it is done. It comes within a
+	// mail.Error of kind TooMany.
+	ErrTooBig = errors.New("kv: transaction is too big")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("kv: store is closed")
 )

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// maxTx is the greatest size in octets of a transaction's keys and values.
+// maxTx is the greatest size in octets of a transaction's keys and values, unless Options says otherwise.
 const maxTx = 256 << 20
 
 // tx implements Tx on a snapshot. What it writes is kept in memory until the commit.
