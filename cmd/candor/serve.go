@@ -58,6 +58,8 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	ctx, stop := whileSound(ctx, p.db)
+	defer stop()
 	files := activation.Files(true)
 	r, err := openRunning(c, p, files, log)
 	if err != nil {
@@ -84,7 +86,21 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 		o.ready()
 	})
 	log.Info("ended")
-	return err
+	return errors.Join(err, p.db.Err())
+}
+
+// whileSound returns a context that ends when the store fails as well: the server then drains and ends with an error,
+// so that a service manager starts it again.
+func whileSound(ctx context.Context, store interface{ Failed() <-chan struct{} }) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-store.Failed():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // openServing opens the parts for a server. While a command has the store it waits; another server is an error
