@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -55,18 +56,43 @@ func checkCopy(t *testing.T, dir string, acked map[int]BlobID) {
 	}
 }
 
-// TestCheckpoint: copies made while others write hold what had been acknowledged before, and nothing without its
-// blob; what was part of one checkpoint changes only as it says.
+// churn makes garbage, so that the collector moves what lives beside it and removes segments.
+func churn(t *testing.T, e *Engine, n int) {
+	owner := fmt.Appendf(nil, "churn%d", n)
+	w, err := e.CreateBlob(t.Context())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer w.Discard()
+	if _, err := w.Write(make([]byte, 60_000)); err != nil {
+		t.Error(err)
+	}
+	id, err := w.Finish()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, change := range []func(Tx){func(tx Tx) { tx.Link(id, owner) }, func(tx Tx) { tx.Unlink(id, owner) }} {
+		if err := e.Update(t.Context(), func(tx Tx) error { change(tx); return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestCheckpoint: copies made while others write, and the collector moves and removes, hold what had been
+// acknowledged before, and nothing without its blob; what was part of one checkpoint changes only as it says.
 func TestCheckpoint(t *testing.T) {
 	dir := t.TempDir()
-	e, err := open(t.Context(), Options{Dir: dir, Log: testLog(t)}, settings{fs: vfs.Default, segmentSize: 1 << 20})
+	o := Options{Dir: dir, Log: testLog(t), CollectInterval: 20 * time.Millisecond}
+	e, err := open(t.Context(), o, settings{fs: vfs.Default, segmentSize: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := newLedger()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for {
 				select {
@@ -81,15 +107,25 @@ func TestCheckpoint(t *testing.T) {
 			}
 		})
 	}
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				churn(t, e, n)
+			}
+		}
+	})
 	older := map[string][]byte{} // what must not change of the files of earlier checkpoints
-	for point := range 4 {
-		l.await(60 * (point + 1))
+	for point := range 3 {
+		l.await(20 * (point + 1))
 		acked := l.copy()
 		c, err := e.Checkpoint(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.await(len(acked) + 40) // others write while the files are copied
+		l.await(len(acked) + 10) // others write while the files are copied
 		copied := copyOut(t, dir, c)
 		if err := c.Release(); err != nil {
 			t.Fatal(err)
@@ -110,6 +146,9 @@ func TestCheckpoint(t *testing.T) {
 			older[f.Name] = b
 		}
 		checkCopy(t, copied, acked)
+	}
+	for e.collector.removed.Load() == 0 {
+		sleepABit(t)
 	}
 	close(stop)
 	wg.Wait()
@@ -141,7 +180,7 @@ func TestCheckpointOfUsedLogs(t *testing.T) {
 	}
 	defer e.Close()
 	value := make([]byte, 1<<20)
-	for n := range 60 { // more than the tables in memory hold, several times
+	for n := range 40 { // more than the tables in memory hold, several times
 		if err := e.Update(t.Context(), func(tx Tx) error { tx.Set(ledgerKey(n), value); return nil }); err != nil {
 			t.Fatal(err)
 		}
