@@ -150,8 +150,9 @@ func (l *links) stray(id BlobID, owner []byte, seen string) {
 	owner = bytes.Clone(owner)
 	l.Report(Finding{
 		ID: "link-stray", Severity: SeverityWarning, Place: fmt.Sprintf("link of row %q to blob %s", owner, id),
-		Seen: seen, Wanted: "links of rows that name their blob", Fix: "repair removes the link",
-		Mend: func(tx Tx) error { tx.Unlink(id, owner); return nil },
+		Seen: seen, Wanted: "links of rows that name their blob", Fix: "repair keeps the blob in lost+found and removes the link",
+		Wreck: &Wreck{Name: fmt.Sprintf("blob-%s.eml", id), Blob: id},
+		Mend:  func(tx Tx) error { tx.Unlink(id, owner); return nil },
 	})
 }
 

@@ -28,6 +28,8 @@ type fixture struct {
 	db    kv.DB
 	store *Store
 	a     *Account
+
+	harmed bool // by the test
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -60,6 +62,9 @@ func (f *fixture) open() {
 
 func (f *fixture) close() {
 	f.must(f.store.Close())
+	if !f.harmed {
+		f.wantClean()
+	}
 	f.must(f.db.Close())
 }
 

@@ -249,6 +249,7 @@ func TestOpenMailboxLearnsItsSubscription(t *testing.T) {
 func TestMailboxesAreBounded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.harmed = true
 	f.must(f.a.update(t.Context(), func(c *change) error {
 		c.row.mailboxes, c.row.subscriptions, c.written = maxMailboxes-1, maxSubscriptions, true
 		return nil

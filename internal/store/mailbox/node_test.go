@@ -184,6 +184,7 @@ func TestRecordsReadsManyBatches(t *testing.T) {
 func TestDamagedRecord(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.harmed = true
 	f.appendMany("INBOX", 2)
 	m := f.session("INBOX")
 	f.must(f.db.Update(t.Context(), func(tx kv.Tx) error {

@@ -13,6 +13,7 @@ import (
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	f.harmed = true
 	f.must(f.db.Update(t.Context(), func(tx kv.Tx) error {
 		tx.Set(key(noAccount, kindFormat, 0), binary.AppendUvarint(nil, format+1))
 		return nil
