@@ -28,6 +28,7 @@ type cli struct {
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
+	Repair     repairCmd     `cmd:"" help:"Mend what verify finds, in the store of a server that does not run. Exit code 1: something is left; 2: it could not be done."`
 	Backup     backupCmd     `cmd:"" help:"Add a point in time to a backup repository, while the server runs or not; list, check and remove points."`
 	Restore    restoreCmd    `cmd:"" help:"Restore a point of a backup repository into an empty folder."`
 	Import     importCmd     `cmd:"" help:"Take over mail from a Maildir or from mboxes."`
@@ -35,7 +36,7 @@ type cli struct {
 	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
 }
 
-// The exit codes: 0 done, 1 failed, 2 the command line was not understood; of verify: 0 clean, 1 something to mend, 2
+// The exit codes: 0 done, 1 failed, 2 the command line was not understood; of verify and repair: 0 clean, 1 something to mend, 2
 // could not be done.
 const (
 	exitFailed = 1

@@ -15,7 +15,16 @@ import (
 // VerifyStore checks every row and body of a store, whether or not its parts are open. Its error means that the store
 // could not be looked at; what is wrong in it goes to o.Report. The limits are those that the server reads messages with.
 func VerifyStore(ctx context.Context, db *kv.Engine, limits message.Limits, o kv.VerifyOptions) (kv.Verified, error) {
-	return db.Verify(ctx, o, func(v *kv.Verification) error {
+	return db.Verify(ctx, o, verification(limits))
+}
+
+// RepairStore mends what VerifyStore finds. The store's parts must not be open.
+func RepairStore(ctx context.Context, db *kv.Engine, limits message.Limits, o kv.RepairOptions) (kv.Verified, error) {
+	return db.Repair(ctx, o, verification(limits))
+}
+
+func verification(limits message.Limits) func(*kv.Verification) error {
+	return func(v *kv.Verification) error {
 		err := verifyAll(v, limits)
 		if !errors.Is(err, kv.ErrCorrupt) {
 			return err
@@ -25,7 +34,7 @@ func VerifyStore(ctx context.Context, db *kv.Engine, limits message.Limits, o kv
 			Fix: "look after the disk and restore a backup; nothing behind this place was looked at",
 		})
 		return nil
-	})
+	}
 }
 
 func verifyAll(v *kv.Verification, limits message.Limits) error {

@@ -14,7 +14,7 @@ type RepairOptions struct {
 	// Keep keeps a row that a Mend changes or removes, before it does.
 	Keep func(f Finding, key, value []byte) error
 	// Mended is called after a Mend, with its error: an ErrLater is tried again in the next pass.
-	Mended func(Finding, error)
+	Mended func(Finding, error) error
 }
 
 // maxPasses bounds the passes of a repair: what follows from one thing that was mended is found in the next pass.
@@ -59,7 +59,7 @@ func (r *repair) found(f Finding) {
 		r.err = fmt.Errorf("mending %s (%s): %w", f.Place, f.ID, err)
 	}
 	if r.o.Mended != nil {
-		r.o.Mended(f, err)
+		r.err = errors.Join(r.err, r.o.Mended(f, err))
 	}
 }
 
