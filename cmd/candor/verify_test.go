@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -241,6 +242,33 @@ func TestVerifyRunning(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRemovalCutShort: a program that ends when an account has gone from the directory has not forgotten its mail.
+func TestRemovalCutShort(t *testing.T) {
+	c, file := world(t)
+	ann, _ := mail.ParseAddress("ann@example.org")
+	for _, remove := range []bool{true, false} {
+		o, err := openOffline(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if remove {
+			_, err = o.parts.directory.RemoveAccount(t.Context(), ann, mailbox.Doom)
+		}
+		for err == nil && !remove && o.parts.mailboxes.Stats().Swept == 0 {
+			runtime.Gosched()
+		}
+		if err := errors.Join(err, o.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if out, errs, code := candor(t, "", "verify", "--config", file); code != 0 {
+			t.Errorf("exit %d: %s%s", code, out, errs)
+		}
+	}
+	if out, _, _ := candor(t, "", "verify", "--config", file); !strings.Contains(out, "and 1 bodies") { // the queued message
+		t.Error(out)
 	}
 }
 

@@ -156,13 +156,13 @@ func (o *Operations) Repair(ctx context.Context) error {
 	return nil
 }
 
-// RemoveAccount removes an account with its mail.
+// RemoveAccount removes an account with its mail, whose end is part of the same transaction.
 func (o *Operations) RemoveAccount(ctx context.Context, a mail.Address) error {
-	account, err := o.Directory.RemoveAccount(ctx, a)
+	account, err := o.Directory.RemoveAccount(ctx, a, mailbox.Doom)
 	if err != nil {
 		return err
 	}
-	return o.Mailboxes.RemoveAccount(ctx, account.ID)
+	return o.Mailboxes.Removed(ctx, account.ID)
 }
 
 // SetPassword replaces an account's main password.

@@ -67,6 +67,5 @@ func (o *Operations) Verify(ctx context.Context, options kv.VerifyOptions) (kv.V
 		return kv.Verified{}, mail.Errorf(mail.InUse, "another verification is running: wait for its end")
 	}
 	defer o.verifying.Unlock()
-	options.Running = true
 	return VerifyStore(ctx, o.Store, o.Limits, options)
 }

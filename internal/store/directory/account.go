@@ -118,11 +118,11 @@ func (a *account) write(tx kv.Tx) error {
 	return nil
 }
 
-// RemoveAccount removes the account and returns it, so that the caller can remove its mail. Its
-// address is free again, its id never. Aliases that lead to it stay, and lead nowhere.
+// RemoveAccount removes the account and returns it. Its address is free again, its id never. Aliases that lead to it
+// stay, and lead nowhere. also, if not nil, adds to the same transaction what becomes of the account's mail.
 //
-// Errors: NotFound.
-func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) (Account, error) {
+// Errors: NotFound, those of also.
+func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address, also func(kv.Tx, mail.AccountID) error) (Account, error) {
 	var removed *account
 	err := d.change(ctx, func(tx kv.Tx, s *state) (func(*state), error) {
 		if removed = s.addresses[canonical(a)]; removed == nil {
@@ -131,6 +131,11 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) (Account,
 		tx.Delete(accountKey(removed.id))
 		tx.DeleteRange(credentialPrefix(removed.id), kv.PrefixEnd(credentialPrefix(removed.id)))
 		tx.DeleteRange(usePrefix(removed.id), kv.PrefixEnd(usePrefix(removed.id)))
+		if also != nil {
+			if err := also(tx, removed.id); err != nil {
+				return nil, err
+			}
+		}
 		return func(s *state) { s.remove(removed) }, nil
 	})
 	if err != nil {

@@ -109,7 +109,7 @@ func TestErrors(t *testing.T) {
 	ctx := t.Context()
 	alias(t, d, "sales@example.org", "ann@example.org")
 	account := func(a, password string) error { _, err := d.AddAccount(ctx, addr(t, a), password); return err }
-	remove := func(a string) error { _, err := d.RemoveAccount(ctx, addr(t, a)); return err }
+	remove := func(a string) error { _, err := d.RemoveAccount(ctx, addr(t, a), nil); return err }
 	for _, c := range []struct {
 		name string
 		err  error
@@ -157,7 +157,7 @@ func TestAccountIDIsNeverReused(t *testing.T) {
 			t.Errorf("id %d was given again", a.ID)
 		}
 		seen[a.ID] = true
-		removed, err := d.RemoveAccount(t.Context(), ann)
+		removed, err := d.RemoveAccount(t.Context(), ann, nil)
 		if err != nil || removed.ID != a.ID {
 			t.Errorf("RemoveAccount = %+v, %v", removed, err)
 		}
@@ -169,7 +169,7 @@ func TestAccountIDIsNeverReused(t *testing.T) {
 func TestRemoveDomain(t *testing.T) {
 	d := open(t, newMemDB(), Options{Cost: cheap})
 	must(t, d.AddDomain(t.Context(), "example.org"))
-	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"))
+	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"), nil)
 	must(t, err)
 	alias(t, d, "a@example.org", "b@example.net")
 	wantKind(t, "with an alias", d.RemoveDomain(t.Context(), "example.org"), mail.InUse)
@@ -258,10 +258,10 @@ func TestIndexFollows(t *testing.T) {
 		func() error {
 			return d.AddAlias(t.Context(), Alias{addr(t, "postmaster@a.example"), []mail.Address{ann}})
 		},
-		func() error { _, err := d.RemoveAccount(t.Context(), master); return err },
+		func() error { _, err := d.RemoveAccount(t.Context(), master, nil); return err },
 		func() error { return d.RemoveAlias(t.Context(), addr(t, "postmaster@a.example")) },
 		func() error { return d.RemoveDomain(t.Context(), "a.example") },
-		func() error { _, err := d.RemoveAccount(t.Context(), ann); return err },
+		func() error { _, err := d.RemoveAccount(t.Context(), ann, nil); return err },
 	} {
 		must(t, step())
 		memory := d.state
@@ -355,7 +355,7 @@ func TestWarnsWithoutPostmaster(t *testing.T) {
 	var logged bytes.Buffer
 	d := open(t, newMemDB(), Options{Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	must(t, d.AddDomain(t.Context(), "example.org"))
-	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"))
+	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"), nil)
 	must(t, err)
 	if !strings.Contains(logged.String(), "postmaster") {
 		t.Errorf("logged %q, want a warning", logged.String())

@@ -336,7 +336,7 @@ func TestMechanisms(t *testing.T) {
 		must(t, d.SetPassword(ctx, alice, "new"))
 		check("it has a new password", all)
 		must(t, withoutScram(ctx, d, alice))
-		_, err = d.RemoveAccount(ctx, alice)
+		_, err = d.RemoveAccount(ctx, alice, nil)
 		must(t, err)
 		check("it is removed", all)
 		for _, m := range []string{"CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", ""} {
@@ -534,7 +534,7 @@ func TestCacheLosesRemoved(t *testing.T) {
 		if got := outcome(login(t, d, IMAP, command, "alice", "alice")); got != "alice@example.org" {
 			t.Fatal(got)
 		}
-		_, err := d.RemoveAccount(t.Context(), alice)
+		_, err := d.RemoveAccount(t.Context(), alice, nil)
 		must(t, err)
 		if got := outcome(login(t, d, IMAP, command, "alice", "alice")); got != "unknown" {
 			t.Errorf("removed: %s", got)
@@ -778,7 +778,7 @@ func TestUseOfRemovedIsForgotten(t *testing.T) {
 	if len(batch) != 1 {
 		t.Fatalf("%d uses to write, want 1", len(batch))
 	}
-	a, err := d.RemoveAccount(t.Context(), addr(t, "alice@example.org"))
+	a, err := d.RemoveAccount(t.Context(), addr(t, "alice@example.org"), nil)
 	must(t, err)
 	tx := &memTx{rows: d.db.(*memDB).rows}
 	must(t, setUses(tx, batch))

@@ -104,7 +104,7 @@ func TestPostmaster(t *testing.T) {
 	step("at first", "postmaster@example.org", "postmaster@example.org")
 	alias(t, d, "postmaster@example.com", "bob@example.com")
 	step("an alias of its own", "postmaster@example.org", "bob@example.com")
-	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"))
+	_, err := d.RemoveAccount(t.Context(), addr(t, "postmaster@example.org"), nil)
 	must(t, err)
 	step("the alias is left", "bob@example.com", "bob@example.com")
 	must(t, d.RemoveAlias(t.Context(), addr(t, "postmaster@example.com")))

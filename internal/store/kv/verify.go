@@ -9,8 +9,7 @@ import (
 
 // VerifyOptions says how to verify.
 type VerifyOptions struct {
-	Quick   bool // rows only: no body is read
-	Running bool // others use the store meanwhile
+	Quick bool // rows only: no body is read
 	// Report is called for each finding, one at a time.
 	Report func(Finding)
 	// Progress is called now and then: how much of what is done, of how much; a total of 0 is not known.
@@ -44,7 +43,7 @@ func (v Verified) Clean() bool { return v.Errors == 0 && v.Warnings == 0 }
 // Verification looks at a store as it was at one moment.
 type Verification struct {
 	Reader
-	Quick, Running bool
+	Quick bool
 
 	ctx    context.Context
 	engine *Engine
@@ -61,7 +60,7 @@ func (e *Engine) Verify(ctx context.Context, o VerifyOptions, f func(*Verificati
 	defer e.Hold()()
 	var sum Verified
 	err := e.View(ctx, func(r Reader) error {
-		v := &Verification{Reader: r, Quick: o.Quick, Running: o.Running, ctx: ctx, engine: e, o: o, sum: Verified{Quick: o.Quick}}
+		v := &Verification{Reader: r, Quick: o.Quick, ctx: ctx, engine: e, o: o, sum: Verified{Quick: o.Quick}}
 		err := f(v)
 		sum = v.sum
 		return err

@@ -84,21 +84,37 @@ func createAccount(tx kv.Tx, a *Account) error {
 	return c.finish()
 }
 
-// RemoveAccount removes every mailbox and message of the account. Sessions that have one of them
-// open get NotFound from then on. After an error in the midst the sweeper goes on, after a crash the
-// next Open does. Errors: NotFound.
+// RemoveAccount removes every mailbox and message of the account: Doom and Removed. Errors: NotFound.
 func (s *Store) RemoveAccount(ctx context.Context, id mail.AccountID) error {
-	a := s.hold(id)
-	err := a.update(ctx, func(c *change) error {
-		c.tx.Set(doomedKey(id, 0), nil)
-		c.tx.Delete(key(id, kindAccount, 0))
-		c.removed = true
-		return nil
+	err := s.db.Update(ctx, func(tx kv.Tx) error {
+		if _, err := readAccount(tx, id); err != nil {
+			return err
+		}
+		return Doom(tx, id)
 	})
 	if err != nil {
 		return err
 	}
-	a.gone.Store(true)
+	return s.Removed(ctx, id)
+}
+
+// Doom makes a transaction the end of an account's mail, if it has any: once it is durable, nobody reads or writes that
+// any more. Removed does the rest; after a crash the next Open does.
+func Doom(tx kv.Tx, id mail.AccountID) error {
+	tx.Set(doomedKey(id, 0), nil)
+	tx.Delete(key(id, kindAccount, 0))
+	return nil
+}
+
+// Removed removes what there is of an account that was doomed. Sessions that have one of its mailboxes open get
+// NotFound from then on. After an error in the midst the sweeper goes on.
+func (s *Store) Removed(ctx context.Context, id mail.AccountID) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.work.Done()
+	s.hold(id).gone.Store(true)
+	s.tables.removeAccount(id)
 	if err := s.sweep(ctx, tableKey{account: id}); err != nil {
 		s.wakeSweeper()
 		return fmt.Errorf("removing the mail of account %d: %w", id, err)

@@ -174,9 +174,6 @@ func (a *Account) publish(ctx context.Context, c *change) {
 	for _, e := range c.events {
 		a.store.tables.publish(ctx, a.store.db, a.id, e)
 	}
-	if c.removed {
-		a.store.tables.removeAccount(a.id)
-	}
 	if c.quota != (Quota{}) {
 		a.usage.Store(&usageAt{c.row.modSeq, c.row.layout, c.used})
 	}
@@ -193,7 +190,6 @@ type change struct {
 	touched []*box // by the operation that is running
 	stepped bool   // the operation that is running has its ModSeq
 	written bool   // there is something to write
-	removed bool   // the account itself
 	quota   Quota
 	used    Usage // if there is a quota
 	events  []event
@@ -213,9 +209,6 @@ func (c *change) begin() error {
 }
 
 func (c *change) run(o *operation) error {
-	if c.removed {
-		return noSuchAccount(c.account.id)
-	}
 	c.touched, c.stepped = c.touched[:0], false
 	before := c.used
 	if err := o.run(c); err != nil {
@@ -242,7 +235,7 @@ func (c *change) modSeq() ModSeq {
 }
 
 func (c *change) finish() error {
-	if c.removed || !c.written {
+	if !c.written {
 		return nil
 	}
 	c.tx.Set(key(c.account.id, kindAccount, 0), c.row.encode())

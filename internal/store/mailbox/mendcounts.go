@@ -18,7 +18,8 @@ func mendAccount(tx kv.Tx, id mail.AccountID) error {
 	if lost && !errors.Is(later(err), kv.ErrLater) {
 		return err
 	}
-	row := accountRow{modSeq: old.modSeq, lastID: old.lastID, uidValidity: old.uidValidity, layout: old.layout + 1}
+	row := old
+	row.mailboxes, row.layout = 0, row.layout+1
 	boxes, err := mailboxes(tx, id)
 	if err != nil {
 		return later(err)

@@ -139,8 +139,8 @@ func (f *Verifier) withoutMail(missing map[mail.AccountID]string) error {
 			continue
 		}
 		f.Report(kv.Finding{
-			ID: "account-without-mailboxes", Severity: kv.SeverityWarning, Place: f.accountName(id),
-			Seen: "no mailboxes", Wanted: "INBOX at least", Fix: "repair makes them, as does the next start",
+			ID: "account-without-mailboxes", Severity: kv.SeverityNote, Place: f.accountName(id),
+			Seen: "no mailboxes", Wanted: "INBOX at least", Fix: "nothing: the next start makes them",
 			Mend: func(tx kv.Tx) error { return createAccount(tx, scribe(id)) },
 		})
 	}

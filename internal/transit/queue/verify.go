@@ -247,15 +247,11 @@ func (f *Verifier) itemRow(k, value []byte) error {
 	return nil
 }
 
-// unwanted reports an item without recipients. In a running server one may be about to be removed.
+// unwanted reports an item without recipients: the last ones went together, and the item is about to follow.
 func (f *Verifier) unwanted(id ID) {
-	severity := kv.SeverityWarning
-	if f.Running {
-		severity = kv.SeverityNote
-	}
 	f.item(id, kv.Finding{
-		ID: "queue-item-done", Severity: severity, Seen: "no recipients", Wanted: "at least one, or no message",
-		Fix: "repair removes it, as does the next start", Mend: func(tx kv.Tx) error { return removeDone(tx, id) },
+		ID: "queue-item-done", Severity: kv.SeverityNote, Seen: "no recipients", Wanted: "at least one, or no message",
+		Fix: "nothing: the server removes it, or its next start does", Mend: func(tx kv.Tx) error { return removeDone(tx, id) },
 	})
 }
 
