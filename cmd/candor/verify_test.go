@@ -224,7 +224,7 @@ func TestVerifyRunning(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- serve(ctx, c, io.Discard, func() { close(ready) }) }()
+	go func() { ended <- serve(ctx, c, serveOptions{log: io.Discard, ready: func() { close(ready) }}) }()
 	select {
 	case <-ready:
 	case err := <-ended:
