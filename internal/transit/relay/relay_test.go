@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,9 @@ func TestTLSFailureNeverFallsBackAtOnce(t *testing.T) {
 	config, _ := certificate(t, time.Now().Add(time.Hour), "mx.example.net")
 	old := config.Clone()
 	old.MaxVersion = tls.VersionTLS11
+	long := config.Clone()
+	one := config.Certificates[0]
+	long.Certificates = []tls.Certificate{{Certificate: slices.Repeat(one.Certificate, 11), PrivateKey: one.PrivateKey}}
 	for _, c := range []struct {
 		name     string
 		server   *server
@@ -97,6 +101,7 @@ func TestTLSFailureNeverFallsBackAtOnce(t *testing.T) {
 		{"refused", &server{tls: config, goAhead: "454 4.7.0 not now"}, "starttls-refused", 1},
 		{"injected reply", &server{tls: config, goAhead: "220 go\r\n250 2.0.0 injected"}, "response-injection", 1},
 		{"only old versions", &server{tls: old}, "handshake-", 2},
+		{"eleven certificates", &server{tls: long}, "handshake-bad-certificate", 0},
 		{"closed after 220", &server{tls: config, goAhead: "220 go", closeAfter: true}, "handshake-eof", 2},
 		{"silent after 220", &server{tls: config, hang: "STARTTLS", goAhead: "220 go"}, "handshake-timeout", 2},
 	} {
