@@ -69,7 +69,7 @@ func (s *server) announce(t *testing.T, command string, stranger bool) {
 // TestCommandBombs sends commands that a naive server works on for ever.
 func TestCommandBombs(t *testing.T) {
 	s := startBounded(t)
-	s.fill(t, scale(2000, 10_000), scale(500, 5000))
+	s.fill(t, scale(1000, 10_000), scale(200, 2000))
 	w := s.watch(t)
 	pattern := strings.Repeat("%*", 3900)
 	bombs := []string{
@@ -84,7 +84,7 @@ func TestCommandBombs(t *testing.T) {
 		"SEARCH " + strings.Repeat("1:* ", 15_000) + "ALL",
 		"SEARCH " + strings.TrimSpace(strings.Repeat(`TEXT "aaaaaaaaaaaaab" `, 2500)),
 		"SEARCH " + strings.TrimSpace(strings.Repeat("1,3:* ", 10_000)),
-		"FETCH 1:* (" + strings.TrimSpace(strings.Repeat("BODY.PEEK[HEADER] ", 3000)) + ")",
+		"FETCH 1:* (" + strings.TrimSpace(strings.Repeat("BODY.PEEK[HEADER] ", scale(300, 3000))) + ")",
 		"FETCH 1 BODY.PEEK[" + strings.TrimSuffix(strings.Repeat("1.", 20_000), ".") + "]",
 		"STORE 1:* +FLAGS (" + strings.TrimSpace(strings.Repeat("k ", 30_000)) + ")",
 		"STATUS INBOX (" + strings.TrimSpace(strings.Repeat("MESSAGES ", 7000)) + ")",

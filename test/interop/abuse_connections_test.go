@@ -30,7 +30,7 @@ func TestHalfOpen(t *testing.T) {
 func TestIdleSessions(t *testing.T) {
 	s := startBounded(t)
 	before, _ := s.resident(t)
-	n := scale(300, 10_000)
+	n := scale(150, 10_000)
 	idle := hold(t, n, func() (net.Conn, error) {
 		c, err := s.tryLogin("ann@example.org")
 		if err != nil {
@@ -90,7 +90,7 @@ func TestSlowReaders(t *testing.T) {
 			return c.conn, err
 		})
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Second)
 	w.judge(t, fmt.Sprintf("%d slow readers", n))
 }
 
@@ -122,6 +122,6 @@ func TestSlowWriters(t *testing.T) {
 		go io.WriteString(c.conn, "b SEARCH SUBJECT {60000+}\r\n"+strings.Repeat("x", 59_000)) //nolint:errcheck // as above
 		return c.conn, nil
 	})
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Second)
 	w.judge(t, fmt.Sprintf("%d slow writers", n))
 }
