@@ -43,13 +43,14 @@ func appendOrigin(dst []byte, n *Notice) []byte {
 	return dst
 }
 
-// appendedName makes a display name that an address may follow.
+// appendedName makes a display name that an address may follow. The encoded words are in base64, in which nothing
+// means something in a phrase (RFC 2047, section 5).
 func appendedName(name string) string {
 	switch name = withoutControls(name); {
 	case name == "":
 		return ""
 	case !isASCII(name):
-		return encodeText(name) + " "
+		return inLines(mime.BEncoding.Encode("utf-8", name)) + " "
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" `
 }
@@ -57,9 +58,10 @@ func appendedName(name string) string {
 // encodeText makes unstructured text fit for a header: what is not ASCII becomes encoded words, each
 // on a line of its own (RFC 2047, section 2).
 func encodeText(s string) string {
-	e := mime.QEncoding.Encode("utf-8", withoutControls(s))
-	return strings.ReplaceAll(e, "?= =?", "?=\r\n =?")
+	return inLines(mime.QEncoding.Encode("utf-8", withoutControls(s)))
 }
+
+func inLines(words string) string { return strings.ReplaceAll(words, "?= =?", "?=\r\n =?") }
 
 // appendField appends a field whose value has been made safe before.
 func appendField(dst []byte, name, value string) []byte {

@@ -16,7 +16,7 @@ func (s *session) retr(ctx context.Context, args arguments) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	body, err := s.body(ctx, n)
+	body, err := s.open(ctx, n)
 	if err != nil {
 		return reply{}, err
 	}
@@ -41,7 +41,7 @@ func (s *session) top(ctx context.Context, args arguments) (reply, error) {
 	if err := s.exists(n); err != nil {
 		return reply{}, err
 	}
-	body, err := s.body(ctx, n)
+	body, err := s.open(ctx, n)
 	if err != nil {
 		return reply{}, err
 	}

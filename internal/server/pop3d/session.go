@@ -26,6 +26,7 @@ type session struct {
 
 	state   state
 	login   string // of USER
+	utf8    bool   // RFC 6856
 	account directory.Account
 	tries   int
 	bad     int    // commands in a row
