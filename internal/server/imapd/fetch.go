@@ -163,7 +163,7 @@ func (f *fetching) markSeen(ctx context.Context) error {
 // items are those told of e: a message that has just become \Seen shows its flags.
 func (f *fetching) items(e mailbox.Entry) imap.FetchItems {
 	items := f.Items
-	if f.seen && slices.Contains(f.s.selected.own, e.ModSeq) {
+	if _, own := slices.BinarySearch(f.s.selected.own, e.ModSeq); own && f.seen {
 		items |= imap.FetchFlags | f.s.withFlags()
 	}
 	return items

@@ -24,7 +24,7 @@ type selected struct {
 
 	told    mailbox.ModSeq   // changes up to here are in the fields above
 	changed <-chan struct{}  // closed when there is more
-	own     []mailbox.ModSeq // changes made by this session, of which it has told already
+	own     []mailbox.ModSeq // changes made by this session, of which it has told already; rising
 
 	complete mailbox.ModSeq // up to here the client has been told of all, of what is gone as well
 	heard    mailbox.ModSeq // the highest MODSEQ that the client was told since
@@ -102,14 +102,15 @@ func goneIfNotFound(err error) error {
 	return err
 }
 
-// noteExpunged adds those of uids that the client knows to sel.expunged.
-func (sel *selected) noteExpunged(uids []mailbox.UID) {
-	if len(uids) == 0 {
+// noteExpunged adds to sel.expunged what the client knows of the UIDs in ranges.
+func (sel *selected) noteExpunged(ranges []mailbox.Range) {
+	if len(ranges) == 0 {
 		return
 	}
-	for _, uid := range uids {
-		if _, known := slices.BinarySearch(sel.uids, uid); known {
-			sel.expunged = append(sel.expunged, uid)
+	for _, r := range ranges {
+		at, _ := slices.BinarySearch(sel.uids, r.First)
+		for ; at < len(sel.uids) && sel.uids[at] <= r.Last; at++ {
+			sel.expunged = append(sel.expunged, sel.uids[at])
 		}
 	}
 	slices.Sort(sel.expunged)
@@ -174,7 +175,7 @@ func (s *session) tellFlags(uids []mailbox.UID, told []mailbox.ModSeq) {
 	sel := s.selected
 	for chunk := range slices.Chunk(uids, entryChunk) {
 		for _, e := range sel.box.Entries(nil, chunk) {
-			if slices.Contains(told, e.ModSeq) {
+			if _, own := slices.BinarySearch(told, e.ModSeq); own {
 				continue
 			}
 			if at, ok := slices.BinarySearch(sel.uids, e.UID); ok {

@@ -15,7 +15,7 @@ type Delta struct {
 	ModSeq   ModSeq   // up to which the delta tells
 	Added    []UID    // rising
 	Changed  []UID    // rising; flags differ, and the message is neither added nor expunged
-	Expunged []UID    // rising
+	Expunged []Range  // rising, and no two touch
 	Keywords []string // the mailbox's keywords now
 	UIDs     []UID    // all that are there now, as in State
 	Gone     bool     // the mailbox was deleted
@@ -45,7 +45,7 @@ func (m *Mailbox) Changes(ctx context.Context, since ModSeq) (Delta, error) {
 func (t *table) since(since ModSeq) (d Delta, rows []logRow, known bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), UIDs: slices.Clip(t.uids), Gone: t.gone}
+	d = t.delta()
 	if since < t.recentFrom {
 		return d, nil, false
 	}
@@ -53,7 +53,11 @@ func (t *table) since(since ModSeq) (d Delta, rows []logRow, known bool) {
 	return d, t.recent[i:len(t.recent):len(t.recent)], true
 }
 
-// readLog reads the rows after since, up to upTo. reaches is false when the log has lost some of them.
+// maxSpans is how much of the log is read at once: 8 octets each.
+const maxSpans = 500_000
+
+// readLog reads the rows after since, up to upTo. reaches is false when the log has lost some of them, or they are
+// more than memory should hold.
 func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRow, reaches bool, err error) {
 	account, id := m.account.id, m.table.key.id
 	err = m.account.store.db.View(ctx, func(r kv.Reader) error {
@@ -65,7 +69,7 @@ func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRo
 		if err != nil || since < c.floor {
 			return err
 		}
-		reaches = true
+		spans := 0
 		for p, err := range r.Scan(logKey(account, id, since+1), logKey(account, id, upTo+1)) {
 			if err != nil {
 				return err
@@ -74,8 +78,13 @@ func (m *Mailbox) readLog(ctx context.Context, since, upTo ModSeq) (rows []logRo
 			if err != nil {
 				return err
 			}
+			if spans += row.spans(); spans > maxSpans {
+				rows = nil
+				return nil
+			}
 			rows = append(rows, row)
 		}
+		reaches = true
 		return nil
 	})
 	if err != nil {
@@ -108,17 +117,19 @@ func (m *Mailbox) compare(ctx context.Context, since ModSeq) (Delta, error) {
 func (t *table) compare(since ModSeq) (d Delta, touched []UID) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	d = Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), UIDs: slices.Clip(t.uids), Gone: t.gone}
-	next := UID(1)
+	d = t.delta()
+	d.Expunged = t.gaps()
 	for i, u := range t.uids {
-		d.Expunged = Range{next, u - 1}.appendTo(d.Expunged)
-		next = u + 1
 		if t.modSeqs.at(i) > since {
 			touched = append(touched, u)
 		}
 	}
-	d.Expunged = Range{next, t.uidNext - 1}.appendTo(d.Expunged)
 	return d, touched
+}
+
+// delta returns the frame of a delta. t.mu is held.
+func (t *table) delta() Delta {
+	return Delta{ModSeq: t.highest, Keywords: slices.Clip(t.keywords), UIDs: slices.Clip(t.uids), Gone: t.gone}
 }
 
 // Wait returns a channel that is closed at the first change after since; at once if there is one, or if

@@ -361,3 +361,26 @@ func TestPanicHandsTheLeadOver(t *testing.T) {
 	}()
 	f.appendMany("INBOX", 1)
 }
+
+// Rows that touch the same messages again and again come to no more than these messages.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	var rows []logRow
+	for m := range ModSeq(1000) {
+		rows = append(rows, logRow{modSeq: 10 + m, changed: spans{{1, 100}, {200 + UID(m)%3, 300}}})
+	}
+	rows = append(rows, logRow{modSeq: 2000, added: spans{{250, 300}}, expunged: spans{{5, 9}, {40, 40}}}, logRow{modSeq: 2001, expunged: spans{{10, 39}, {299, 300}}})
+	added, changed, expunged := merge(rows)
+	if want := []Range{{5, 40}, {299, 300}}; !slices.Equal(expunged, want) {
+		t.Errorf("expunged: got %v, want %v", expunged, want)
+	}
+	if want := (spans{{250, 298}}); !slices.Equal(spansOf(added), want) {
+		t.Errorf("added: got %v, want %v", spansOf(added), want)
+	}
+	if want := (spans{{1, 4}, {41, 100}, {200, 249}}); !slices.Equal(spansOf(changed), want) {
+		t.Errorf("changed: got %v, want %v", spansOf(changed), want)
+	}
+	if cap(changed) > 1000 {
+		t.Errorf("%d changes are held for %d messages", cap(changed), len(changed))
+	}
+}

@@ -186,7 +186,7 @@ func (f *fixture) wantDelta(d Delta, added, changed, expunged []UID) {
 	f.t.Helper()
 	f.wantUIDs("added", d.Added, added...)
 	f.wantUIDs("changed", d.Changed, changed...)
-	f.wantUIDs("expunged", d.Expunged, expunged...)
+	f.wantUIDs("expunged", spans(d.Expunged).appendTo(nil), expunged...)
 }
 
 // flagsOf returns the names of a message's flags.

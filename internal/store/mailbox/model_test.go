@@ -67,7 +67,7 @@ func (v *view) sync(ctx context.Context) error {
 			return fmt.Errorf("UID %d has changed and was never added", u)
 		}
 	}
-	for _, u := range d.Expunged {
+	for _, u := range spans(d.Expunged).appendTo(nil) {
 		delete(v.flags, u)
 	}
 	v.look(d.Added)

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 )
@@ -94,17 +95,51 @@ func decodeLogRow(m ModSeq, value []byte) (logRow, error) {
 }
 
 // merge tells what rows, in their order, come to: each UID in its last role.
-func merge(rows []logRow) (added, changed, expunged []UID) {
+func merge(rows []logRow) (added, changed []UID, expunged []Range) {
+	var came, touched spans
 	for _, r := range rows {
-		added = r.added.appendTo(added)
-		changed = r.changed.appendTo(changed)
-		expunged = r.expunged.appendTo(expunged)
+		came, touched = append(came, r.added...), append(touched, r.changed...)
 	}
-	// A UID is added at most once and never comes back, so the roles' order needs no looking at.
-	expunged = sorted(expunged)
-	added = without(sorted(added), expunged)
-	changed = without(without(sorted(changed), expunged), added)
+	// A UID is added at most once and never comes back, so the roles' order needs no looking at. Commands that
+	// touch the same messages again and again come to no more than these messages.
+	expunged = expungedBy(rows)
+	added = outside(joined(came).appendTo(nil), expunged)
+	changed = without(outside(joined(touched).appendTo(nil), expunged), added)
 	return added, changed, expunged
+}
+
+// expungedBy returns what rows expunged.
+func expungedBy(rows []logRow) []Range {
+	var gone spans
+	for _, r := range rows {
+		gone = append(gone, r.expunged...)
+	}
+	return joined(gone)
+}
+
+// joined sorts ranges and joins those that overlap or touch, in place.
+func joined(ranges spans) spans {
+	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	n := 0
+	for _, r := range ranges {
+		if n > 0 && r.First <= ranges[n-1].Last+1 {
+			ranges[n-1].Last = max(ranges[n-1].Last, r.Last)
+			continue
+		}
+		ranges[n] = r
+		n++
+	}
+	return ranges[:n]
+}
+
+// outside takes the UIDs in ranges away from those of a, in place; both rise.
+func outside(a []UID, ranges []Range) []UID {
+	return slices.DeleteFunc(a, func(u UID) bool {
+		for len(ranges) > 0 && ranges[0].Last < u {
+			ranges = ranges[1:]
+		}
+		return len(ranges) > 0 && ranges[0].First <= u
+	})
 }
 
 // rising returns uids in rising order, each once. A caller's slice is left as it is.

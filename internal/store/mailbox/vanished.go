@@ -1,10 +1,6 @@
 package mailbox
 
-import (
-	"cmp"
-	"context"
-	"slices"
-)
+import "context"
 
 // Vanished returns the UIDs of messages that were expunged after since, as rising ranges that do not touch.
 // When the log does not reach back that far, these are all UIDs below UIDNEXT that do not exist (RFC 7162,
@@ -21,34 +17,14 @@ func (m *Mailbox) Vanished(ctx context.Context, since ModSeq) ([]Range, error) {
 		}
 	}
 	if !known {
-		return m.table.gaps(), nil
+		d, _ = m.table.compare(d.ModSeq)
+		return d.Expunged, nil
 	}
-	var gone []Range
-	for _, r := range rows {
-		gone = append(gone, r.expunged...)
-	}
-	return joined(gone), nil
+	return expungedBy(rows), nil
 }
 
-// joined sorts ranges that do not overlap and joins those that touch.
-func joined(ranges []Range) []Range {
-	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
-	n := 0
-	for _, r := range ranges {
-		if n > 0 && ranges[n-1].Last+1 == r.First {
-			ranges[n-1].Last = r.Last
-			continue
-		}
-		ranges[n] = r
-		n++
-	}
-	return ranges[:n]
-}
-
-// gaps returns the UIDs below UIDNEXT that do not exist.
+// gaps returns the UIDs below UIDNEXT that do not exist. t.mu is held.
 func (t *table) gaps() []Range {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
 	var gaps []Range
 	next := UID(1)
 	for _, u := range t.uids {
