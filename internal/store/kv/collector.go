@@ -78,12 +78,6 @@ func (c *collector) start() {
 	go c.run(ctx)
 }
 
-// stop ends the collector, wherever it is.
-func (c *collector) stop() {
-	c.cancel()
-	<-c.ended
-}
-
 // note counts what became garbage.
 func (c *collector) note(octets int64) {
 	if octets != 0 {

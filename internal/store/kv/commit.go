@@ -152,6 +152,9 @@ func (e *Engine) commit(ctx context.Context, t *tx) (*commit, error) {
 	if err := e.mayCommit(ctx, t); err != nil {
 		return nil, err
 	}
+	if err := e.awaitRoom(ctx); err != nil {
+		return nil, err
+	}
 	if err := t.linking.sort(t.snapshot, e.flights); err != nil {
 		return nil, err
 	}

@@ -53,6 +53,8 @@ type Engine struct {
 	applied  atomic.Uint64          // number of the last commit that snapshots show
 	last     atomic.Pointer[commit] // the last commit that a snapshot may show
 	commitMu sync.Mutex
+	pressure pressure
+	stall    atomic.Pointer[time.Timer] // set when Pebble stops a commit
 	history  history
 	wedged   atomic.Bool // Pebble stopped in the middle of a commit and may hold its locks
 
@@ -99,6 +101,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 	if err := e.openKeys(o.Dir, cmp.Or(o.Cache, defaultCache)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}
+	e.pressure.measure, e.pressure.patience = e.backlog, busyPatience
 	if err := e.openBlobs(o.Dir, s.segmentSize); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}
@@ -214,13 +217,33 @@ func (e *Engine) Err() error { return e.failed() }
 // Close waits for the transactions that run and closes the store. A blob that is being written
 // gets ErrClosed.
 func (e *Engine) Close() error {
-	e.collector.stop()
-	if !e.gate.close() {
+	e.collector.cancel()
+	empty, first := e.gate.close()
+	if !e.leftBy(e.collector.ended) || !e.leftBy(empty) {
+		e.wedged.Store(true)
+	}
+	if !first {
 		return ErrClosed
 	}
 	e.appender.close()
 	e.segments.close()
 	return errors.Join(e.flush(), e.closeKeys())
+}
+
+// leftBy waits until done is closed. When the store has failed somebody may never come back from Pebble: then it returns
+// false after a while.
+func (e *Engine) leftBy(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-e.disk.broken:
+	}
+	select {
+	case <-done:
+		return true
+	case <-time.After(e.disk.patience):
+		return false
+	}
 }
 
 // flush saves the next Open the reading of the log. On a full disk it would never end.

@@ -31,16 +31,15 @@ func (g *gate) leave() {
 	}
 }
 
-// close lets nobody in any more and waits until all have left. It returns false when the gate was
+// close lets nobody in any more; empty is closed when all have left. It returns first as false when the gate was
 // closed before.
-func (g *gate) close() bool {
+func (g *gate) close() (empty <-chan struct{}, first bool) {
 	g.mu.Lock()
-	first := !g.closed
+	defer g.mu.Unlock()
+	first = !g.closed
 	g.closed = true
 	if first && g.inside == 0 {
 		close(g.empty)
 	}
-	g.mu.Unlock()
-	<-g.empty
-	return first
+	return g.empty, first
 }

@@ -103,6 +103,9 @@ var (
 	// ErrFull is returned by a write for which the disk has no room. The store goes on when there is
 	// room again. It comes within a mail.Error with status 4.3.1.
 	ErrFull = errors.New("kv: the disk is full")
+	// ErrBusy is returned for a transaction for which the disk was too slow for a while. It comes within a mail.Error with
+	// status 4.3.1.
+	ErrBusy = errors.New("kv: the store is busy")
 	// ErrTooBig is returned for a transaction that writes more than Options.MaxTx; nothing of it is done. It comes within a
 	// mail.Error of kind TooMany.
 	ErrTooBig = errors.New("kv: transaction is too big")

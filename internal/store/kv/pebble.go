@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -26,16 +27,30 @@ func (e *Engine) pebbleOptions(cache int64) *pebble.Options {
 		MemTableSize:       memTableSize,
 		CacheSize:          cache,
 		MaxOpenFiles:       maxOpenFiles,
-		Logger:             pebbleLogger{e},
+
+		MemTableStopWritesThreshold: stopMultiplier * mostInMemory / memTableSize,
+		L0StopWritesThreshold:       stopMultiplier * mostSublevels,
+
+		Logger: pebbleLogger{e},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { e.log.Warn("the store's background work failed and is tried again", "err", err) },
-			WriteStallBegin: func(pebble.WriteStallBeginInfo) { e.stats.stalls.Add(1) },
+			WriteStallBegin: e.stalled,
+			WriteStallEnd:   func() { e.stall.Load().Stop() },
 		},
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
 	return o
+}
+
+// stalled is called when Pebble stops a commit, which happens when great transactions come all at once. If it goes on for
+// long the store has failed: nobody can be called back from there.
+func (e *Engine) stalled(info pebble.WriteStallBeginInfo) {
+	e.stats.stalls.Add(1)
+	e.stall.Store(time.AfterFunc(stallPatience, func() {
+		e.disk.fail(fmt.Errorf("the key engine has taken no writes for %v: %s", stallPatience, info.Reason))
+	}))
 }
 
 // pebbleLogger takes what Pebble says. Pebble ends the process when it says something fatal; this
