@@ -5,10 +5,14 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 FUZZTIME ?= 30s
 BENCHTIME ?= 200ms
 
-.PHONY: build run test soak check bench fuzz docs vuln install-test-tools
+.PHONY: build deb run test soak check bench fuzz docs vuln install-test-tools
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/candor ./cmd/candor
+
+# A Debian package in dist/, the same for the same commit.
+deb:
+	sh packaging/deb.sh
 
 # The main job on loopback: two accounts, a message sent and read back; stays up until Ctrl-C.
 run: build

@@ -18,6 +18,8 @@ type cli struct {
 	Config string `help:"Configuration file." default:"/etc/candor/candor.toml" placeholder:"FILE"`
 	JSON   bool   `help:"Print JSON: lists one object a line, reports one object."`
 
+	Version kong.VersionFlag `help:"Print the version."`
+
 	Quickstart quickstartCmd `cmd:"" help:"Make a configuration, keys, a self-signed certificate and the store."`
 	Serve      serveCmd      `cmd:"" help:"Run the server in the foreground."`
 	Demo       demoCmd       `cmd:"" help:"Show everything on loopback: two accounts, a message sent and read back."`
@@ -89,7 +91,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func newParser(c *cli, o ...kong.Option) *kong.Kong {
-	parser, err := kong.New(c, append(o, kong.Name("candor"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	parser, err := kong.New(c, append(o, kong.Name("candor"), kong.Vars{"version": versionText()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Description("A mail server whose transport security is never ambiguous."))...)
 	if err != nil {
 		panic(err) // a wrong struct tag above

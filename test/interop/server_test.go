@@ -66,6 +66,14 @@ func prepare(t testing.TB, more string) *server {
 	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), log: &logBuffer{}}
 	s.candor("", "quickstart", "--hostname", hostname, "--domain", "example.org", "--data", s.dir, "--ports", "high")
 	s.config, s.cert = filepath.Join(s.dir, "candor.toml"), filepath.Join(s.dir, "tls", "cert.pem")
+	s.listenAtFree(more)
+	return s
+}
+
+// listenAtFree gives every listener a free port, and appends more to the configuration.
+func (s *server) listenAtFree(more string) {
+	t := s.t
+	t.Helper()
 	free := freePorts(t, 7)
 	s.ports = ports{free[0], free[1], free[2], free[3], free[4], free[5], free[6]}
 	text, err := os.ReadFile(s.config)
@@ -91,7 +99,6 @@ func prepare(t testing.TB, more string) *server {
 	if err := os.WriteFile(s.config, []byte(head+"\n"+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // start prepares and runs a server whose load tests and clients are exempt from limits, with accounts ann and
