@@ -42,8 +42,8 @@ func (c *wireClient) until(want string) {
 		if strings.HasPrefix(line, want) {
 			return
 		}
-		if seen += line; err != nil {
-			c.t.Fatalf("want %q, got %q, then %v", want, seen[max(0, len(seen)-500):], err)
+		if seen = tail(seen + line); err != nil {
+			c.t.Fatalf("want %q, got %q, then %v", want, seen, err)
 		}
 	}
 }

@@ -106,6 +106,7 @@ func TestUpgrade(t *testing.T) {
 	s.sendPlain(t, "ann@example.org", "after the upgrade")
 	s.waitFor(t, "ann@example.org", "after the upgrade")
 	s.stop()
+	s.candor("", "verify", "--config", s.config)
 }
 
 // expectMessages compares subjects, flags and whole bodies of a mailbox.
