@@ -158,16 +158,18 @@ func (d *verifier) single() {
 // accounts checks every account against the others and its domain.
 func (d *verifier) accounts() {
 	d.state.index()
+	taken := map[mail.Address]bool{}
 	for _, id := range slices.Sorted(maps.Keys(d.state.accounts)) {
 		a := d.state.accounts[id]
 		place := "account " + a.Address.String()
 		d.domain(place, a.Address.Domain)
-		if other := d.state.addresses[a.Address]; other != a && other.id < id || canonical(a.Address) != a.Address {
+		if taken[a.Address] || canonical(a.Address) != a.Address {
 			d.report(kv.Finding{
 				ID: "account-address", Place: fmt.Sprintf("account %d", id), Seen: fmt.Sprintf("the address %s, which is not its own", a.Address),
 				Wanted: "an address of its own, in lower case", Fix: "repair gives it another address", Mend: func(tx kv.Tx) error { return Adopt(tx, id) },
 			})
 		}
+		taken[a.Address] = true
 		var last credentialID
 		for _, c := range a.credentials {
 			last = max(last, c.id)

@@ -323,18 +323,18 @@ func (d *damagedStore) wantTexts(was map[string]string, c damage) {
 func (d *damagedStore) wantLater(was, is map[string]string) {
 	d.t.Helper()
 	for _, id := range []ID{d.inbox, d.sent} {
-		k := string(mailboxKey(account1, kindCounters, id))
-		if is[k] == "" {
+		k := mailboxKey(account1, kindCounters, id)
+		if is[string(k)] == "" {
 			continue
 		}
-		old, _ := decodeCounters([]byte(was[k]))
-		now, _ := decodeCounters([]byte(is[k]))
+		old, _ := decodeCounters([]byte(was[string(k)]))
+		now, _ := decodeCounters([]byte(is[string(k)]))
 		if now.uidNext < old.uidNext || now.highest < old.highest {
 			d.t.Errorf("mailbox %d: UIDNEXT %d and HIGHESTMODSEQ %d, were %d and %d", id, now.uidNext, now.highest, old.uidNext, old.highest)
 		}
-		k = string(mailboxKey(account1, kindMailbox, id))
-		before, _ := decodeMailboxRow([]byte(was[k]))
-		after, _ := decodeMailboxRow([]byte(is[k]))
+		k = mailboxKey(account1, kindMailbox, id)
+		before, _ := decodeMailboxRow([]byte(was[string(k)]))
+		after, _ := decodeMailboxRow([]byte(is[string(k)]))
 		if after.uidValidity < before.uidValidity {
 			d.t.Errorf("mailbox %d: UIDVALIDITY %d, was %d", id, after.uidValidity, before.uidValidity)
 		}
