@@ -137,7 +137,7 @@ func (s *mboxScanner) header(m *mboxMessage, sum hash.Hash) (more bool, err erro
 			sum.Write(p)
 			m.end = s.off
 			return true, nil
-		case begins && p[0] != ' ' && p[0] != '\t':
+		case begins && (!own || p[0] != ' ' && p[0] != '\t'):
 			take()
 			if own {
 				name = mboxField(p)
