@@ -66,7 +66,10 @@ func NewTarget(path string, e Export) (_ *Target, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(entries) > 0 {
+		for _, e := range entries {
+			if e.Name() == manifestFile+unfinished { // of an export that was cut off at once
+				continue
+			}
 			return nil, fmt.Errorf("%s: %w", path, errNotEmpty)
 		}
 	}

@@ -68,9 +68,12 @@ func writeManifest(root *os.Root, e Export, boxes []Listed) error {
 	})
 }
 
+// unfinished is what the name of a file ends in until it is whole.
+const unfinished = ".new"
+
 // replaceFile writes a file so that it is either the old one or the whole new one.
 func replaceFile(root *os.Root, name string, write func(*bufio.Writer) error) error {
-	f, err := root.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := root.OpenFile(name+unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func replaceFile(root *os.Root, name string, write func(*bufio.Writer) error) er
 	if err != nil {
 		return err
 	}
-	return root.Rename(name+".new", name)
+	return root.Rename(name+unfinished, name)
 }
 
 // describeFolders gives folders the special uses that the manifest knows.

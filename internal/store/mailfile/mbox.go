@@ -87,7 +87,7 @@ func (m *Mbox) Folders(bad func(*Fault)) ([]Folder, error) {
 
 // besideMail tells files that mail programs and exports keep beside mboxes.
 func besideMail(place string) bool {
-	return place == manifestFile || place == "subscriptions" || path.Ext(place) == ".msf" || strings.HasPrefix(path.Base(place), "dovecot")
+	return strings.HasPrefix(place, manifestFile) || place == "subscriptions" || path.Ext(place) == ".msf" || strings.HasPrefix(path.Base(place), "dovecot")
 }
 
 // mboxName returns the name of the mailbox in a file.
