@@ -391,7 +391,7 @@ func TestCollectUnderLoad(t *testing.T) {
 	for w := range uint64(4) {
 		working.Go(func() {
 			rng := rand.New(rand.NewPCG(w, 1))
-			for range 60 {
+			for range 40 {
 				loadStep(t, e, l, rng)
 			}
 		})

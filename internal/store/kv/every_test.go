@@ -113,7 +113,7 @@ func TestCutAtEveryChange(t *testing.T) {
 	fs.fault = func(op, name string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if n++; n%stride(11) == 0 {
+		if n++; n%stride(23) == 0 {
 			cutNow(t, mem, n, l.copy())
 		}
 		return nil
@@ -150,7 +150,7 @@ func TestFaultAtEveryChange(t *testing.T) {
 	for i, f := range faults {
 		t.Run(fmt.Sprintf("%v %d", f.fault, f.length), func(t *testing.T) {
 			t.Parallel()
-			for n := 1 + i; n <= changes; n += stride(61) {
+			for n := 1 + i; n <= changes; n += stride(97) {
 				faultFrom(t, n, f.length, f.fault)
 				if t.Failed() {
 					t.Fatalf("change %d", n)
