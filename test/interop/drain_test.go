@@ -145,7 +145,7 @@ func TestDrain(t *testing.T) {
 	appending.until("* BYE ")
 	fetching.until("c OK")
 	fetching.until("* BYE ")
-	if err := s.cmd.Wait(); err != nil {
+	if err := s.wait(); err != nil {
 		t.Errorf("candor serve ended with %v\n%s", err, s.log)
 	}
 	s.run()
@@ -184,7 +184,7 @@ func TestDrainTime(t *testing.T) {
 			if rest, err := io.ReadAll(data.r); len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the broken session got %q, %v", rest, err)
 			}
-			if err := s.cmd.Wait(); err != nil {
+			if err := s.wait(); err != nil {
 				t.Errorf("candor serve ended with %v", err)
 			}
 			s.await(c.want)

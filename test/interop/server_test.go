@@ -55,8 +55,9 @@ type server struct {
 	config string
 	cert   string
 	ports
-	cmd *exec.Cmd
-	log *logBuffer
+	cmd  *exec.Cmd
+	log  *logBuffer
+	told chan struct{} // closed when the log of cmd has ended
 }
 
 // prepare makes a data folder with quickstart and gives every listener a free port. more is appended to the
@@ -180,8 +181,10 @@ func (s *server) runAs(begun func(), name string, args ...string) {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	ready := make(chan struct{})
+	ready, told := make(chan struct{}), make(chan struct{})
+	s.told = told
 	go func() {
+		defer close(told)
 		var once sync.Once
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			if lines.Text() == "ready" {
@@ -194,6 +197,7 @@ func (s *server) runAs(begun func(), name string, args ...string) {
 	s.t.Cleanup(func() {
 		if cmd.ProcessState == nil {
 			cmd.Process.Kill()
+			<-told
 			cmd.Wait()
 		}
 	})
@@ -205,12 +209,18 @@ func (s *server) runAs(begun func(), name string, args ...string) {
 	}
 }
 
+// wait waits for the server to end, and for the last of what it logs: Wait alone would cut that off.
+func (s *server) wait() error {
+	<-s.told
+	return s.cmd.Wait()
+}
+
 // stop ends the server with SIGTERM and waits for it.
 func (s *server) stop() {
 	s.t.Helper()
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	done := make(chan error, 1)
-	go func() { done <- s.cmd.Wait() }()
+	go func() { done <- s.wait() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -224,7 +234,7 @@ func (s *server) stop() {
 // kill ends the server with SIGKILL.
 func (s *server) kill() {
 	s.cmd.Process.Kill()
-	s.cmd.Wait()
+	s.wait()
 }
 
 func (s *server) clientTLS() *tls.Config {

@@ -167,7 +167,7 @@ func TestNotify(t *testing.T) {
 	m.expect(t, `^READY=1\nSTATUS=.* the last reload was refused: .*says nothing definite`)
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	m.expect(t, `^STOPPING=1\n`)
-	if err := s.cmd.Wait(); err != nil {
+	if err := s.wait(); err != nil {
 		t.Error(err)
 	}
 }
