@@ -220,6 +220,9 @@ func (l *lexer) appendMessage() AppendMessage {
 	if m.UTF8 && !m.Literal.Binary {
 		l.fail("UTF8 takes a literal8")
 	}
+	if l.peek() != '{' {
+		l.fail("message literal expected")
+	}
 	l.expect('{')
 	m.Literal.Size = int64(l.number64())
 	m.Literal.Sync = !l.accept('+')

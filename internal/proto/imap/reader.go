@@ -104,9 +104,13 @@ func (r *Reader) withLiterals(l Limits, c Command, lit Literal, invite func(Comm
 	r.held = append(r.held[:0], c.args...)
 	left := l.Literals
 	for {
-		if m, ok := firstMessage(c.Name, r.held); ok {
+		m, err := firstMessage(c.Name, r.held)
+		if err != nil {
+			return c, r.skip(l, lit, err)
+		}
+		if m != nil {
 			c.args, c.Message = r.held, &lit
-			r.begin(m)
+			r.begin(*m)
 			return c, nil
 		}
 		if lit.Size > left {
@@ -188,15 +192,18 @@ func (r *Reader) skip(l Limits, lit Literal, cause error) error {
 	return cause
 }
 
-// firstMessage returns the message announced by the arguments of an APPEND, up to the literal mark that
-// ends them, if they are complete but for it.
-func firstMessage(name string, args []byte) (AppendMessage, bool) {
-	if name != "APPEND" {
-		return AppendMessage{}, false
+// firstMessage returns the message that the arguments of a command announce, up to the literal mark that ends
+// them; nil if the command is no APPEND, or if the literal is its mailbox. Errors: Syntax.
+func firstMessage(name string, args []byte) (*AppendMessage, error) {
+	if name != "APPEND" || bytes.HasPrefix(args, []byte(" {")) && bytes.IndexByte(args, '\n') < 0 {
+		return nil, nil
 	}
 	l := lexer{b: args}
 	a := parseAppend(&l).(Append)
-	return a.AppendMessage, l.err == nil
+	if l.err != nil {
+		return nil, l.err
+	}
+	return &a.AppendMessage, nil
 }
 
 func (r *Reader) begin(m AppendMessage) {

@@ -94,7 +94,8 @@ func TestReader(t *testing.T) {
 		"append of two with flags":      {"a APPEND x {1+}\r\ny (\\Seen) \" 7-Feb-1994 21:52:25 -0800\" ~{1+}\r\nz\r\nb NOOP\r\n", "a APPEND y+z|b NOOP", 0},
 		"append in UTF8":                {"a APPEND x UTF8 (~{1+}\r\ny) (\\Seen) UTF8 (~{1+}\r\nz)\r\nb NOOP\r\n", "a APPEND y+z|b NOOP", 0},
 		"append in UTF8 not closed":     {"a APPEND x UTF8 (~{1+}\r\ny\r\nb NOOP\r\n", "a APPEND BAD|b NOOP", 0},
-		"append in UTF8 of a literal":   {"a APPEND x UTF8 ({1+}\r\ny)\r\nb NOOP\r\n", "a APPEND|b NOOP", 0},
+		"append in UTF8 of a literal":   {"a APPEND x UTF8 ({1+}\r\ny)\r\nb NOOP\r\n", "a BAD|b NOOP", 0},
+		"append after two spaces":       {"a APPEND x  {5000}\r\nb APPEND x  {5+}\r\nNOOP!\r\nc NOOP\r\n", "a BAD|b BAD|c NOOP", 0},
 		"append of one and a half":      {"a APPEND x {1+}\r\ny z {1+}\r\nz\r\nb NOOP\r\n", "a APPEND BAD|b NOOP", 0},
 		"brace in a command":            {"a SEARCH {}\r\nb SEARCH x{+}\r\nc NOOP\r\n", "a SEARCH|b SEARCH|c NOOP", 0},
 	} {
