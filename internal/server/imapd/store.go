@@ -53,16 +53,15 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 		}
 	}
 	stored, err := s.selected.storeAll(ctx, change, a.Silent)
+	if err == nil && s.selected.makesKeyword(a.Flags) {
+		err = s.sync(ctx, false)
+	}
+	// The flags as they are now: a client that counts on its change would lose it to older ones. After an
+	// error, too, since they are not told again.
+	s.tellFlags(others, nil)
 	if err != nil {
 		return imap.Response{}, err
 	}
-	if s.selected.makesKeyword(a.Flags) {
-		if err := s.sync(ctx, false); err != nil {
-			return imap.Response{}, err
-		}
-	}
-	// The flags as they are now: a client that counts on its change would lose it to older ones.
-	s.tellFlags(others, nil)
 	told := s.tellStored(a, uids, stored, byUID)
 	if len(stored.Modified) == 0 {
 		if !byUID && !a.Silent && told < len(uids) {
