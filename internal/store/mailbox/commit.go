@@ -27,6 +27,7 @@ var errAbandoned = errors.New("transaction abandoned")
 type operation struct {
 	run    func(*change) error // may be run several times
 	octets int                 // about as many as it will write; 0: few
+	exempt bool                // from the quota
 	leads  bool                // guarded by Account.mu
 	turn   chan bool           // true: lead the next group; false: done
 	err    error
@@ -214,7 +215,7 @@ func (c *change) run(o *operation) error {
 	if err := o.run(c); err != nil {
 		return err
 	}
-	if err := c.quota.exceeded(before, c.used); err != nil {
+	if err := c.quota.exceeded(before, c.used); err != nil && !o.exempt {
 		return err
 	}
 	for _, b := range c.touched {

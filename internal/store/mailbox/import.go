@@ -26,14 +26,15 @@ type Imported struct {
 
 // Import stores messages at the end of mailbox id, all or none, and returns once they are durable. It
 // notes their keys in the same transaction: what the mailbox has got once, also if it was expunged since, is not
-// stored again. Errors: NotFound, TooMany (the mailbox's UIDs are used up).
+// stored again. The account's quota does not hold: who moves an account in knows what is in it.
+// Errors: NotFound, TooMany (the mailbox's UIDs are used up).
 func (a *Account) Import(ctx context.Context, id ID, messages []Import) ([]Imported, error) {
 	octets := 0
 	for i := range messages {
 		octets += messages[i].Message.Octets()
 	}
 	done := make([]Imported, len(messages))
-	err := a.submit(ctx, &operation{octets: octets, run: func(c *change) error {
+	err := a.submit(ctx, &operation{octets: octets, exempt: true, run: func(c *change) error {
 		b, err := c.box(id)
 		if err != nil {
 			return err

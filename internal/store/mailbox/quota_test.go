@@ -142,3 +142,16 @@ func TestQuotaLowered(t *testing.T) {
 	f.append("INBOX", "\nx\n")
 	f.want(mail.OverQuota, f.a.Room(t.Context(), 1))
 }
+
+// TestQuotaImport: an import goes beyond the quota, and is counted.
+func TestQuotaImport(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.limit(Quota{Messages: 2})
+	_, err := f.a.Import(t.Context(), f.id("INBOX"), f.imports(1, 3))
+	f.must(err)
+	if u, err := f.a.Usage(t.Context()); err != nil || u != f.recount() || u.Messages != 3 {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	f.want(mail.OverQuota, f.a.Room(t.Context(), 1))
+}
