@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -382,5 +383,41 @@ func TestMerge(t *testing.T) {
 	}
 	if cap(changed) > 1000 {
 		t.Errorf("%d changes are held for %d messages", cap(changed), len(changed))
+	}
+}
+
+// TestMergeOfMuchThatIsGone: what came and went again takes no memory.
+func TestMergeOfMuchThatIsGone(t *testing.T) {
+	const last = 4_000_000_000
+	added, changed, expunged := merge([]logRow{
+		{modSeq: 2, added: spans{{5, last}}},
+		{modSeq: 3, changed: spans{{1, last - 1}}},
+		{modSeq: 4, expunged: spans{{3, 10}, {12, last - 2}}},
+	})
+	if !slices.Equal(added, []UID{11, last - 1, last}) || !slices.Equal(changed, []UID{1, 2}) || !slices.Equal(expunged, []Range{{3, 10}, {12, last - 2}}) {
+		t.Errorf("got %v, %v, %v", added, changed, expunged)
+	}
+}
+
+// TestLess compares with UIDs one by one.
+func TestLess(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		var a, b, want []UID
+		for u := UID(1); u < 30; u++ {
+			inA, inB := rng.IntN(3) > 0, rng.IntN(2) == 0
+			if inA {
+				a = append(a, u)
+			}
+			if inB {
+				b = append(b, u)
+			}
+			if inA && !inB {
+				want = append(want, u)
+			}
+		}
+		if got := spansOf(a).less(spansOf(b)).appendTo(nil); !slices.Equal(got, want) {
+			t.Fatalf("%v less %v is %v, want %v", a, b, got, want)
+		}
 	}
 }

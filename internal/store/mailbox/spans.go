@@ -100,11 +100,11 @@ func merge(rows []logRow) (added, changed []UID, expunged []Range) {
 	for _, r := range rows {
 		came, touched = append(came, r.added...), append(touched, r.changed...)
 	}
-	// A UID is added at most once and never comes back, so the roles' order needs no looking at. Commands that
-	// touch the same messages again and again come to no more than these messages.
+	// A UID is added at most once and never comes back, so the roles' order needs no looking at. However much has
+	// come and gone meanwhile, the UIDs are those of messages that are there.
 	expunged = expungedBy(rows)
-	added = outside(joined(came).appendTo(nil), expunged)
-	changed = without(outside(joined(touched).appendTo(nil), expunged), added)
+	added = joined(came).less(expunged).appendTo(nil)
+	changed = without(joined(touched).less(expunged).appendTo(nil), added)
 	return added, changed, expunged
 }
 
@@ -132,14 +132,28 @@ func joined(ranges spans) spans {
 	return ranges[:n]
 }
 
-// outside takes the UIDs in ranges away from those of a, in place; both rise.
-func outside(a []UID, ranges []Range) []UID {
-	return slices.DeleteFunc(a, func(u UID) bool {
-		for len(ranges) > 0 && ranges[0].Last < u {
+// less returns s without the UIDs in ranges, which rise and do not overlap.
+func (s spans) less(ranges []Range) spans {
+	var left spans
+	for _, p := range s {
+		for len(ranges) > 0 && ranges[0].Last < p.First {
 			ranges = ranges[1:]
 		}
-		return len(ranges) > 0 && ranges[0].First <= u
-	})
+		next := p.First
+		for _, r := range ranges {
+			if r.First > p.Last {
+				break
+			}
+			if r.First > next {
+				left = append(left, Range{next, r.First - 1})
+			}
+			next = r.Last + 1
+		}
+		if next <= p.Last {
+			left = append(left, Range{next, p.Last})
+		}
+	}
+	return left
 }
 
 // rising returns uids in rising order, each once. A caller's slice is left as it is.
