@@ -25,7 +25,7 @@ const (
 	// copyPortion and copyOctets bound what one transaction copies: messages, and octets of their records.
 	copyPortion = 5_000
 	copyOctets  = 8 << 20
-	// undoTimeout bounds how long a copy that failed in its midst is undone.
+	// undoTimeout bounds how long each portion of a copy that failed in its midst is undone.
 	undoTimeout = time.Minute
 )
 
@@ -37,9 +37,13 @@ func (m *Mailbox) Copy(ctx context.Context, uids []UID, to ID) (Copied, error) {
 	if err == nil || len(done.Target) == 0 {
 		return done, err
 	}
-	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	portions := 1 + len(done.Target)/removePortion
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(portions)*undoTimeout)
 	defer cancel()
-	return Copied{}, errors.Join(err, m.account.removeCopies(undoing, to, done.Target))
+	if left := m.account.removeCopies(undoing, to, done.Target); left != nil {
+		return Copied{}, fmt.Errorf("undoing a copy (%v): %w", err, left)
+	}
+	return Copied{}, err
 }
 
 // Move copies messages as Copy does and removes the sources, each message in one transaction with its copy.
@@ -80,7 +84,7 @@ func (a *Account) removeCopies(ctx context.Context, from ID, uids []UID) error {
 		err = target.Remove(ctx, uids)
 	}
 	if err != nil && !isGone(err) {
-		return fmt.Errorf("undoing a copy: %w", err)
+		return err
 	}
 	return nil
 }
