@@ -14,6 +14,13 @@ import (
 // maxHeader is how much of a header is searched: more than any message that was accepted has.
 const maxHeader = 1 << 20
 
+const (
+	// greatAttributes is from how many octets on encoded attributes are great: decoded they are many times as long.
+	greatAttributes = 64 << 10
+	// greatAtOnce is how many great ones all searches together hold at a time.
+	greatAtOnce = 4
+)
+
 // candidate is a message that is being searched. What is read of it is kept until it is decided.
 type candidate struct {
 	search     *search
@@ -23,9 +30,13 @@ type candidate struct {
 	attributes *message.Attributes
 	body       *body
 	header     message.Header
+	great      bool // it has one of Store.great
 }
 
 func (c *candidate) close() {
+	if c.great {
+		<-c.search.mailbox.account.store.great
+	}
 	if c.body != nil {
 		c.body.Close()
 	}
@@ -266,11 +277,20 @@ func (c *candidate) inText(p *message.Part, f *finder) (bool, error) {
 	return f.in(c.ctx, text)
 }
 
-// decoded returns the message's attributes.
+// decoded returns the message's attributes. Great ones wait for their turn.
 func (c *candidate) decoded() (_ *message.Attributes, err error) {
-	if c.attributes == nil {
-		c.attributes, err = c.record.decodeAttributes()
+	if c.attributes != nil {
+		return c.attributes, nil
 	}
+	if len(c.record.attributes) > greatAttributes && !c.great {
+		select {
+		case c.search.mailbox.account.store.great <- struct{}{}:
+			c.great = true
+		case <-c.ctx.Done():
+			return nil, c.ctx.Err()
+		}
+	}
+	c.attributes, err = c.record.decodeAttributes()
 	return c.attributes, err
 }
 

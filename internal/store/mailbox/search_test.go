@@ -238,3 +238,28 @@ func TestSearchDuringExpunge(t *testing.T) {
 	}
 	f.must(<-done)
 }
+
+// TestSearchOfGreatMessages: few are looked at at a time, since their attributes take much memory.
+func TestSearchOfGreatMessages(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.append("INBOX", "Content-Type: multipart/mixed; boundary=b\n\n"+strings.Repeat("--b\n\nx\n", 8000))
+	m := f.session("INBOX")
+	needle := Criteria{Op: BodyText, Text: "x"}
+	for range 2 * greatAtOnce {
+		found, err := m.Search(t.Context(), []UID{1}, needle)
+		f.must(err)
+		f.wantUIDs("found", found, 1)
+	}
+	for range greatAtOnce {
+		f.store.great <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if found, err := m.Search(ctx, []UID{1}, needle); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v while others have their turn", found, err)
+	}
+	<-f.store.great
+	_, err := m.Search(t.Context(), []UID{1}, needle)
+	f.must(err)
+}

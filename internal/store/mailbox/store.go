@@ -40,6 +40,7 @@ type Store struct {
 	log    *slog.Logger
 	quota  func(mail.AccountID) Quota // may be nil
 	tables *tables
+	great  chan struct{} // one for each great message that is being searched
 	stats  stats
 
 	work sync.WaitGroup // operations under way and the sweeper
@@ -70,7 +71,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Store, error) {
 	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
 		db: db, now: o.Now, log: o.Log, quota: o.Quota, tables: newTables(o.IdleMessages), stop: stop, wake: make(chan struct{}, 1),
-		accounts: make(map[mail.AccountID]weak.Pointer[Account]),
+		accounts: make(map[mail.AccountID]weak.Pointer[Account]), great: make(chan struct{}, greatAtOnce),
 	}
 	s.work.Add(1)
 	go s.sweeper(sweeping)
