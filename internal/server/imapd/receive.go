@@ -67,7 +67,7 @@ func (s *session) encodeBinary(ctx context.Context, m mailbox.Message) (mailbox.
 type incoming struct {
 	blob    mailbox.BodyWriter
 	scanner *message.Scanner
-	header  headerWatch
+	header  message.HeaderWatch
 	ascii   bool // refuses an 8-bit header
 	raw     bool // notes in unclean what it would change or refuse, and leaves it
 	unclean bool
@@ -140,7 +140,7 @@ func (in *incoming) put(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if in.header.see(p); in.ascii && in.header.eightBit {
+	if in.header.See(p); in.ascii && in.header.EightBit {
 		return errEightBit
 	}
 	in.last = p[len(p)-1]
@@ -163,27 +163,6 @@ func (in *incoming) untilBare(p []byte) int {
 		i += n
 		if i == 0 && in.last != '\r' || i > 0 && p[i-1] != '\r' {
 			return i
-		}
-	}
-}
-
-// headerWatch looks for 8-bit octets in a message's header.
-type headerWatch struct {
-	ended, eightBit bool
-	inLine          bool
-}
-
-func (h *headerWatch) see(p []byte) {
-	for _, c := range p {
-		if h.ended {
-			return
-		}
-		switch {
-		case c == '\n':
-			h.ended, h.inLine = !h.inLine, false
-		case c != '\r':
-			h.inLine = true
-			h.eightBit = h.eightBit || c >= 0x80
 		}
 	}
 }

@@ -92,6 +92,26 @@ func (c *client) lines() int {
 	}
 }
 
+// TestGreatHeader: one that is in US-ASCII, as it is whatever its length, need not be held; nor that of a message which
+// never ends it.
+func TestGreatHeader(t *testing.T) {
+	t.Parallel()
+	w := world(t)
+	field := "X: " + strings.Repeat("y", 900) + "\n"
+	header := strings.Repeat(field, 2000)
+	w.Append(t, account, "INBOX", header+"\nbody\n")
+	w.Append(t, account, "INBOX", header)
+	w.Append(t, account, "INBOX", header+"Subject: ü\n\nbody\n")
+	c := login(t, w, serve(t, w))
+	for command, want := range map[string]int{"RETR 1": 2000*905 + len("\r\nbody\r\n.\r\n"), "TOP 1 0": 2000*905 + len("\r\n.\r\n"), "RETR 2": 2000*905 + len(".\r\n")} {
+		c.do(command, "+OK ")
+		if got := c.lines(); got != want {
+			t.Errorf("%s: got %d octets, want %d", command, got, want)
+		}
+	}
+	c.do("RETR 3", "-ERR [UTF8] ")
+}
+
 // TestWithoutQuit: a connection that breaks removes nothing and gives the maildrop back.
 func TestWithoutQuit(t *testing.T) {
 	t.Parallel()

@@ -37,8 +37,15 @@ func (s *session) open(ctx context.Context, n int) (*content, error) {
 		return &content{Body: body}, err
 	}
 	h, _, err := message.ReadHeader(io.NewSectionReader(body, 0, body.Size()), maxHeader)
+	tooBig := mail.IsKind(err, mail.TooBig)
+	if tooBig && asciiHeader(body) {
+		return &content{Body: body}, nil
+	}
 	if err != nil {
 		body.Close()
+		if !tooBig {
+			return nil, err
+		}
 		return nil, mail.Wrap(mail.Unsupported, err, "[UTF8] the header cannot be put into US-ASCII")
 	}
 	c := &content{Body: body}
@@ -46,6 +53,20 @@ func (s *session) open(ctx context.Context, n int) (*content, error) {
 		c.header, c.replaces = ascii, int64(len(h))
 	}
 	return c, nil
+}
+
+// asciiHeader reports whether the header of a message, or all of one without a blank line, is US-ASCII.
+func asciiHeader(body mailbox.Body) bool {
+	var header message.HeaderWatch
+	r, buf := io.NewSectionReader(body, 0, body.Size()), make([]byte, 32<<10)
+	for !header.Ended && !header.EightBit {
+		n, err := r.Read(buf)
+		header.See(buf[:n])
+		if err != nil {
+			return err == io.EOF && !header.EightBit
+		}
+	}
+	return !header.EightBit
 }
 
 // Size returns the number of octets that WriteTo writes.
