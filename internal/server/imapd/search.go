@@ -34,6 +34,9 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 	}
 	wanted, err := (&criteria{session: s}).of(ctx, a.Key)
 	if err != nil {
+		if !mail.IsKind(err, mail.Syntax) {
+			s.unsave(a)
+		}
 		return imap.Response{}, err
 	}
 	if a.ModSeq {
@@ -54,7 +57,7 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 	return imap.Response{}, nil
 }
 
-// unsave empties "$" when a search that was to fill it fails (RFC 5182, section 2.1).
+// unsave empties "$" when a search that was to fill it is answered NO (RFC 5182, section 2.1).
 func (s *session) unsave(a imap.Search) {
 	if a.Return&imap.ReturnSave != 0 {
 		s.selected.saved = nil
