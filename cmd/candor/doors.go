@@ -87,7 +87,7 @@ func (p *parts) imapOptions(c *config, log *slog.Logger) imapd.Options {
 		Directory: p.directory, Mailboxes: p.mailboxes, Memory: p.memory, Log: log,
 		Limits: imapd.Limits{
 			Message: l.messageSize, Header: int(l.headerSize), Depth: int(l.mimeDepth), Parts: int(l.mimeParts), Idle: l.imapIdle,
-			AuthTries: int(l.tries), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin),
+			AuthTries: int(l.tries), Connections: int(l.accountConnections), BadCommands: int(l.badCommands), StrangerBad: int(l.badCommandsBeforeLogin),
 			Line: int(l.imapLine), StrangerLine: int(l.imapLineBeforeLogin), Literals: l.imapLiterals, StrangerLiterals: l.imapLiteralsBeforeLogin,
 		},
 	}

@@ -19,7 +19,8 @@ type limits struct {
 	firstByte, handshake, authenticate, greeting              time.Duration
 	smtpCommand, smtpData, smtpStore, imapIdle, pop3Idle      time.Duration
 	unauthenticated, unauthenticatedSMTP                      int64
-	loginConnections, smtpConnections, handshakes             int64
+	loginConnections, smtpConnections, accountConnections     int64
+	handshakes                                                int64
 	handshakesPerMinute, contentRate                          int64
 	badCommands, badCommandsBeforeLogin, tries                int64
 	commandLine, loginLine                                    int64
@@ -77,6 +78,7 @@ func (l *limits) rows() []limitRow {
 		countLimit("unauthenticated_per_address_smtp", &l.unauthenticatedSMTP, 50, 1, 100_000),
 		countLimit("login_connections", &l.loginConnections, 2000, 10, 1_000_000),
 		countLimit("smtp_connections", &l.smtpConnections, 1000, 10, 1_000_000),
+		countLimit("connections_per_account", &l.accountConnections, 100, 1, 100_000),
 		countLimit("half_finished_handshakes", &l.handshakes, 500, 10, 100_000),
 		countLimit("handshakes_per_minute", &l.handshakesPerMinute, 60, 1, 100_000),
 		countLimit("bad_commands", &l.badCommands, 20, 1, 1000),

@@ -15,7 +15,7 @@ import (
 	"candor/internal/mailtest"
 )
 
-// client is a connection of a benchmark or test, logged in.
+// client is a connection of a benchmark or test.
 type client struct {
 	t    testing.TB
 	conn *tls.Conn
@@ -23,7 +23,16 @@ type client struct {
 	n    int
 }
 
+// dial connects and logs in.
 func dial(t testing.TB, w *mailtest.World, addr string) *client {
+	t.Helper()
+	c := connect(t, w, addr)
+	c.do("LOGIN ann@example.org secret")
+	return c
+}
+
+// connect makes a connection and reads the greeting.
+func connect(t testing.TB, w *mailtest.World, addr string) *client {
 	t.Helper()
 	conn, err := tls.Dial("tcp", addr, w.ClientTLS())
 	if err != nil {
@@ -33,8 +42,16 @@ func dial(t testing.TB, w *mailtest.World, addr string) *client {
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	c := &client{t: t, conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}
 	c.line()
-	c.do("LOGIN ann@example.org secret")
 	return c
+}
+
+// expect sends a command with its tag, whose answer must be one line.
+func (c *client) expect(command, want string) {
+	c.t.Helper()
+	io.WriteString(c.conn, command+"\r\n")
+	if got := c.line(); got != want {
+		c.t.Errorf("%s:\ngot  %q\nwant %q", command, got, want)
+	}
 }
 
 func (c *client) line() string {

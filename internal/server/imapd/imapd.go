@@ -32,6 +32,7 @@ type Limits struct {
 	Parts            int           // of MIME; 10,000. Deeper or more: kept, but shown as one part
 	Idle             time.Duration // without a command, once logged in; 30 min
 	AuthTries        int           // per connection; 3
+	Connections      int           // logged in to one account; 100
 	BadCommands      int           // in a row, once logged in; 20
 	StrangerBad      int           // in a row, before; 10
 	Line             int           // octets of a line, once logged in; 65,536
@@ -47,6 +48,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Parts, 10_000)
 	setDefault(&l.Idle, 30*time.Minute)
 	setDefault(&l.AuthTries, 3)
+	setDefault(&l.Connections, 100)
 	setDefault(&l.BadCommands, 20)
 	setDefault(&l.StrangerBad, 10)
 	setDefault(&l.Line, 65536)

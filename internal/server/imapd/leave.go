@@ -93,6 +93,9 @@ func (s *session) recoverPanic() {
 // leave gives back what the session holds and logs its end (specification, section 1.3).
 func (s *session) leave() {
 	s.deselect()
+	if s.uncount != nil {
+		s.uncount()
+	}
 	transport := s.transport()
 	attrs := []slog.Attr{slog.String("user", s.user), slog.String("reason", s.goodbye)}
 	attrs = append(attrs, s.conn.Attrs()...)

@@ -7,6 +7,7 @@ import (
 	"candor/internal/mail"
 	"candor/internal/proto/imap"
 	"candor/internal/store/directory"
+	"candor/internal/store/mailbox"
 )
 
 // loginMethod is LOGIN in the log and for the verifier.
@@ -36,11 +37,23 @@ func (s *session) welcome(ctx context.Context, method string, a directory.Accoun
 	if err != nil {
 		return imap.Response{}, err
 	}
+	if err := s.count(account); err != nil {
+		s.denied(method, a.Address.String(), "connections")
+		return imap.Response{}, err
+	}
 	s.account, s.user, s.method = account, a.Address.String(), method
 	s.conn.Authenticated()
 	s.server.stats.logins.Add(1)
 	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method), slog.String("cb", "none"))
 	return imap.Response{Code: "CAPABILITY " + s.capabilities(), Text: "Logged in"}, nil
+}
+
+// count takes one of the account's connections, unless the client is in an exempt network. Errors: TooMany.
+func (s *session) count(a *mailbox.Account) (err error) {
+	if !s.conn.Exempt() {
+		s.uncount, err = a.Session(s.server.limits.Connections)
+	}
+	return err
 }
 
 // failedLogin logs a refusal and returns the error to answer with, which says the same whatever

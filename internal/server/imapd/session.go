@@ -30,6 +30,7 @@ type session struct {
 	user     string // as logged in
 	method   string // by which
 	account  *mailbox.Account
+	uncount  func() // gives the account's connection back; nil: not counted
 	selected *selected
 
 	rev2      bool // ENABLE IMAP4rev2

@@ -18,12 +18,19 @@ import (
 // serve serves IMAP, with no limit on connections from here, until the test ends or stop is called.
 func serve(t testing.TB) (w *mailtest.World, s *Server, addr string, stop func()) {
 	t.Helper()
-	w = mailtest.NewWorld(t, "account ann@example.org secret\n")
-	s = New(Options{Directory: w.Directory, Mailboxes: w.Mailboxes, Log: w.Log})
+	return serveWith(t, Options{}, listen.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+}
+
+// serveWith is serve with options that lack the parts, and with other limits.
+func serveWith(t testing.TB, o Options, limits listen.Limits) (w *mailtest.World, s *Server, addr string, stop func()) {
+	t.Helper()
+	w = mailtest.NewWorld(t, "account ann@example.org secret\naccount bob@example.org secret\n")
+	o.Directory, o.Mailboxes, o.Log = w.Directory, w.Mailboxes, w.Log
+	s = New(o)
 	l, err := listen.New(listen.Options{
 		Listeners:    []listen.Listener{{Name: "imap", Service: listen.IMAP, Address: "127.0.0.1:0", Mode: listen.Implicit, Hostname: mailtest.Hostname}},
 		Certificates: w.Certificates, Handlers: map[listen.Service]listen.Handler{listen.IMAP: s.Handle}, Log: w.Log,
-		Limits: listen.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Limits: limits,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +114,21 @@ func TestShutdown(t *testing.T) {
 	if st := s.Stats(); st.Open != 0 || st.Idling != 0 || st.Logins != 2 || st.Panics != 0 {
 		t.Errorf("stats are %+v", st)
 	}
+}
+
+// TestConnectionsOfAnAccount: an account has so many at once, of which one that ends makes room for another.
+func TestConnectionsOfAnAccount(t *testing.T) {
+	w, _, addr, _ := serveWith(t, Options{Limits: Limits{Connections: 2}}, listen.Limits{})
+	first, _, third := dial(t, w, addr), dial(t, w, addr), connect(t, w, addr)
+	third.expect("a LOGIN ann@example.org secret", "a NO [LIMIT] The account has 2 connections already")
+	if want := "user=ann@example.org method=IMAP-LOGIN reason=connections"; !strings.Contains(w.Logged.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, w.Logged)
+	}
+	third.expect("b SELECT INBOX", "b BAD Log in first")
+	first.do("LOGOUT")
+	io.Copy(io.Discard, first.r) // until the server has done with it
+	third.do("LOGIN ann@example.org secret")
+	connect(t, w, addr).do("LOGIN bob@example.org secret")
 }
 
 // view is a mailbox as a client must see it, kept from untagged responses alone.

@@ -104,6 +104,9 @@ func (c *Conn) Listener() *Listener { return c.listener }
 // ID names the connection in the log.
 func (c *Conn) ID() string { return c.id }
 
+// Exempt reports whether the peer is in one of Limits.Exempt.
+func (c *Conn) Exempt() bool { return c.exempt }
+
 // Remote is the peer's address.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }
 

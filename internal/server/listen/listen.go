@@ -112,7 +112,7 @@ type Limits struct {
 	// Authenticate bounds the time until someone has logged in, on services where one does;
 	// FirstCommand the time until the first command on the others.
 	Authenticate, FirstCommand time.Duration
-	// Exempt networks have no limits and no delays per address.
+	// Exempt networks have no limits and no delays per address, nor those that doors set per account.
 	Exempt []netip.Prefix
 }
 

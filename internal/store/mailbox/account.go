@@ -28,6 +28,7 @@ type Account struct {
 	waiting   []*operation
 	led       bool // some operation leads
 	exclusive bool
+	sessions  int
 }
 
 // SpecialUse is a SPECIAL-USE attribute with its backslash, such as `\Sent`; empty is none.
@@ -266,6 +267,21 @@ func (a *Account) Status(ctx context.Context, id ID) (Status, error) {
 		return err
 	})
 	return st, err
+}
+
+// Session counts a session, of which there may be as many as most at once, and returns its end. Errors: TooMany.
+func (a *Account) Session(most int) (end func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sessions >= most {
+		return nil, mail.Errorf(mail.TooMany, "The account has %d connections already", a.sessions)
+	}
+	a.sessions++
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.sessions--
+	}), nil
 }
 
 // Exclusive takes the account's maildrop lock for POP3 and returns its release. Errors: InUse.
