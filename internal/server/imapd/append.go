@@ -53,6 +53,9 @@ func (s *session) appendMessages(ctx context.Context, a imap.Append) (imap.Respo
 		}
 		messages = append(messages, p)
 		octets += p.Octets()
+		if err := s.keepAppended(ctx, octets); err != nil {
+			return imap.Response{}, s.skipMessages(imap.Literal{}, err)
+		}
 		if m, err = s.reader.NextMessage(s.server.limits.Line); err != nil {
 			return imap.Response{}, lostUnlessUnderstood(err)
 		}

@@ -55,6 +55,9 @@ func (s *session) copyMessages(ctx context.Context, uids []mailbox.UID, to strin
 	if mail.IsKind(err, mail.NotFound) {
 		return tryCreate(), nil
 	}
+	if err == nil {
+		err = s.reserveNumbers(ctx, uids, 2*uidOctets)
+	}
 	if err != nil || len(uids) == 0 {
 		return imap.Response{}, err
 	}
@@ -74,6 +77,9 @@ func (s *session) moveMessages(ctx context.Context, uids []mailbox.UID, to strin
 	target, err := s.lookup(ctx, to)
 	if mail.IsKind(err, mail.NotFound) {
 		return tryCreate(), nil
+	}
+	if err == nil {
+		err = s.reserveNumbers(ctx, uids, 2*uidOctets)
 	}
 	if err != nil || len(uids) == 0 {
 		return imap.Response{}, err

@@ -43,6 +43,9 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 		s.condStore = true
 	}
 	found, err := sel.search(ctx, wanted)
+	if err == nil && s.extended(a) {
+		err = s.reserveNumbers(ctx, found, uidOctets)
+	}
 	if err != nil {
 		s.unsave(a)
 		return imap.Response{}, err
@@ -96,13 +99,17 @@ func (sel *selected) search(ctx context.Context, c mailbox.Criteria) ([]mailbox.
 	return sel.box.Search(ctx, sel.uids, c)
 }
 
-// tellFound sends the result: SEARCH to a client of IMAP4rev1 that asked for no more, else ESEARCH.
+// extended reports whether the answer is ESEARCH, which is one line made at once. A client of IMAP4rev1 that
+// asks for no more gets SEARCH, a part at a time.
+func (s *session) extended(a imap.Search) bool { return a.Extended || s.rev2 }
+
+// tellFound sends the result.
 func (s *session) tellFound(a imap.Search, found []mailbox.UID, byUID bool) {
 	var top mailbox.ModSeq
 	if a.ModSeq && len(found) > 0 {
 		top = s.selected.topModSeq(a, found)
 	}
-	if !a.Extended && !s.rev2 {
+	if !s.extended(a) {
 		s.tellSearch(found, top, byUID)
 		return
 	}

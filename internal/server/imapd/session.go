@@ -46,6 +46,7 @@ type session struct {
 	goodbye      string  // why the session ended, for the log
 	broken       error   // of writing to the client; what only writes may end
 	reserved     int64   // octets of the server's memory, for the command under way
+	kept         int64   // of which its parts do not share these
 	reservations []int64 // of which it is made up
 	scratch      []byte  // for rendering; empty, and given up while waiting
 

@@ -131,6 +131,22 @@ func TestConnectionsOfAnAccount(t *testing.T) {
 	connect(t, w, addr).do("LOGIN bob@example.org secret")
 }
 
+// TestMultiAppendTakesMemory: what is held of the messages of one APPEND comes from the budget.
+func TestMultiAppendTakesMemory(t *testing.T) {
+	memory := listen.NewBudget(3 << 20)
+	w, _, addr, _ := serveWith(t, Options{Memory: memory}, listen.Limits{})
+	c := dial(t, w, addr)
+	message := "Subject: " + strings.Repeat("x", 8000) + "\r\n\r\n"
+	one := " {" + strconv.Itoa(len(message)) + "+}\r\n" + message
+	c.expect("a APPEND INBOX"+strings.Repeat(one, 200), "a NO [UNAVAILABLE] Out of memory for this; try again later")
+	c.expect("b NOOP", "b OK NOOP completed")
+	if used := memory.Stats().Used; used != 0 {
+		t.Errorf("%d octets are not given back", used)
+	}
+	c.do("APPEND INBOX" + strings.Repeat(one, 100))
+	c.expect("c STATUS INBOX (MESSAGES)", `* STATUS "INBOX" (MESSAGES 100)`)
+}
+
 // view is a mailbox as a client must see it, kept from untagged responses alone.
 type view struct {
 	t     *testing.T

@@ -27,8 +27,11 @@ type Prepared struct {
 	flags  flagNames
 }
 
+// rowsOctets is about what a message takes beside its record: the keys, the hot record, the link.
+const rowsOctets = 256
+
 // Octets returns about as many octets as the store of the message will write, its content aside.
-func (p *Prepared) Octets() int { return len(p.record) }
+func (p *Prepared) Octets() int { return len(p.record) + rowsOctets }
 
 // Append stores messages at the end of mailbox id, all or none, and returns their UIDs once they
 // are durable. also, if not nil, adds to the same transaction (the queue removes its item with it); it may
