@@ -111,7 +111,7 @@ func TestBackup(t *testing.T) {
 	var made []point
 	var failure error
 	for n := range points {
-		for load.texts.count() < 60*(n+1) {
+		for end := time.Now().Add(time.Minute); load.texts.count() < 60*(n+1) && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 		var p point

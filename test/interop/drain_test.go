@@ -103,6 +103,7 @@ func TestDrain(t *testing.T) {
 	if _, err := s.imapLogin(t, "ann@example.org").append("Archive", "()", "Subject: big\r\n\r\n"+big); err != nil {
 		t.Fatal(err)
 	}
+	handshake := s.plainWire(t, s.imaps) // says nothing; it has been accepted when a later one is served
 	transaction := []string{"MAIL FROM:<eve@elsewhere.example>", "RCPT TO:<ann@example.org>"}
 	idleSMTP := s.smtpWire(t, transaction...)
 	data := s.smtpWire(t, append(transaction, "DATA")...)
@@ -119,7 +120,6 @@ func TestDrain(t *testing.T) {
 	fetching.until("* 1 FETCH")
 	pop3 := s.tlsWire(t, s.pop3s)
 	pop3.until("+OK")
-	handshake := s.plainWire(t, s.imaps) // says nothing
 
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	idleSMTP.until("421 4.3.2 ")

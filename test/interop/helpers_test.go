@@ -73,6 +73,7 @@ var literalEnd = regexp.MustCompile(`\{(\d+)\}\r\n$`)
 
 // do runs a command and returns its untagged responses.
 func (c *imapClient) do(command string) ([]string, error) {
+	c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 	if _, err := fmt.Fprintf(c.conn, "a %s\r\n", command); err != nil {
 		return nil, err
 	}
@@ -94,6 +95,7 @@ func (c *imapClient) do(command string) ([]string, error) {
 
 // append stores a message and returns the text of the tagged OK.
 func (c *imapClient) append(mailbox, flags, text string) (string, error) {
+	c.conn.SetWriteDeadline(time.Now().Add(time.Minute))
 	if _, err := fmt.Fprintf(c.conn, "a APPEND %s %s {%d+}\r\n%s\r\n", mailbox, flags, len(text), text); err != nil {
 		return "", err
 	}

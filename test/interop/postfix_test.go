@@ -231,9 +231,15 @@ func serveZone(t *testing.T, records ...string) string {
 // report, and one whose server is down waits in the queue for the operator.
 func TestPostfixReceives(t *testing.T) {
 	t.Parallel()
-	const address = "127.0.0.19:25"
+	host := fmt.Sprintf("127.19.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff) // mail goes to port 25: each run has its own
+	address := net.JoinHostPort(host, "25")
+	free, err := net.Listen("tcp", address)
+	if err != nil {
+		tool.Lacking(t, "another mail server has port 25: "+err.Error())
+	}
+	free.Close()
 	p := startPostfix(t, address, "smtpd_recipient_restrictions = check_recipient_access inline:{{ nobody@remote.example = REJECT no such person }}, permit_mynetworks, reject\n")
-	upstream := serveZone(t, "remote.example. 60 MX 10 mx.remote.example.", "mx.remote.example. 60 A 127.0.0.19",
+	upstream := serveZone(t, "remote.example. 60 MX 10 mx.remote.example.", "mx.remote.example. 60 A "+host,
 		"down.example. 60 MX 10 mx.down.example.", "mx.down.example. 60 A 127.0.0.18", "null.example. 60 MX 0 .")
 	s := prepare(t, fmt.Sprintf("[dns]\nupstreams = [%q]\n[outbound]\nprivate_targets = [\"127.0.0.0/8\"]\n[limits]\nexempt = [\"127.0.0.0/8\"]\n", upstream))
 	s.account("ann@example.org", "secret")

@@ -64,8 +64,14 @@ type server struct {
 // configuration.
 func prepare(t testing.TB, more string) *server {
 	t.Helper()
+	return prepareFor(t, hostname, "example.org", more)
+}
+
+// prepareFor is prepare with other names.
+func prepareFor(t testing.TB, hostname, domain, more string) *server {
+	t.Helper()
 	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), log: &logBuffer{}}
-	s.candor("", "quickstart", "--hostname", hostname, "--domain", "example.org", "--data", s.dir, "--ports", "high")
+	s.candor("", "quickstart", "--hostname", hostname, "--domain", domain, "--data", s.dir, "--ports", "high")
 	s.config, s.cert = filepath.Join(s.dir, "candor.toml"), filepath.Join(s.dir, "tls", "cert.pem")
 	s.listenAtFree(more)
 	return s
@@ -295,6 +301,21 @@ func (s *server) must(stdin string, name string, args ...string) string {
 		s.t.Fatalf("%s %s: %v\n%s\nlog of the server:\n%s", name, strings.Join(args, " "), err, out, s.log)
 	}
 	return out
+}
+
+// alone waits until no other run of these tests on this machine uses what there is only once, and keeps it until the
+// end of the test.
+func alone(t testing.TB, what string) {
+	t.Helper()
+	name := fmt.Sprintf("candor-test-%s-%d.lock", what, os.Getuid())
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), name), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // write puts a file into a temporary folder and returns its path.
