@@ -1,36 +1,47 @@
 package interop
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"candor/internal/mailtest/tool"
 )
+
+// ownedByPackage are the paths that the package brings, or that a purge removes with all that is in them.
+var ownedByPackage = []string{"/usr/bin/candor", "/lib/systemd/system/candor.service", "/lib/systemd/system/candor.socket", "/var/lib/candor", "/etc/candor"}
+
+// requireBareSystem skips a test that installs the package where that could harm: a Candor of this machine would lose
+// its mail with the purge, and a systemd would start the server beside the test's own.
+func requireBareSystem(t *testing.T) {
+	t.Helper()
+	for _, path := range ownedByPackage {
+		if _, err := os.Lstat(path); err == nil {
+			tool.Lacking(t, path+" is there already: not touched")
+		}
+	}
+	if _, err := user.Lookup("candor"); err == nil {
+		tool.Lacking(t, "the user candor is there already: not touched")
+	}
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		tool.Lacking(t, "systemd runs here: it would start what is installed")
+	}
+}
 
 // TestPackage: the Debian package installs, serves as its unit says, keeps the mail over an upgrade and its removal,
 // and is gone after a purge.
 func TestPackage(t *testing.T) {
 	dpkg := tool.Need(t, "dpkg")
 	tool.Need(t, "dpkg-deb")
+	tool.Need(t, "adduser")
 	if os.Geteuid() != 0 {
 		tool.Lacking(t, "dpkg installs only for root")
 	}
-	lock, err := os.Create(filepath.Join(os.TempDir(), "candor-package-test.lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { // there is one system to install into
-		t.Fatal(err)
-	}
-	if _, err := os.Stat("/usr/bin/candor"); err == nil {
-		tool.Lacking(t, "candor is installed here already: not touched")
-	}
+	alone(t, "package") // there is one system to install into
+	requireBareSystem(t)
 	packages := t.TempDir()
 	build := func(version string) string {
 		t.Helper()
@@ -87,15 +98,18 @@ func TestPackage(t *testing.T) {
 		t.Errorf("removal took the mail: %v", err)
 	}
 	s.must("", dpkg, "--purge", "candor")
-	for _, path := range []string{s.dir, "/etc/candor"} {
+	for _, path := range ownedByPackage {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s is there after a purge", path)
 		}
 	}
+	if _, err := user.Lookup("candor"); err == nil {
+		t.Error("the user candor is there after a purge")
+	}
 }
 
-// lint runs lintian, which takes its time, where it is installed and time is not short. What it would say of the program under test and of a package without
-// compression is not true of one that is given away.
+// lint runs lintian, which takes its time, where it is installed and time is not short. What it would say of the program
+// under test and of a package without compression is not true of one that is given away.
 func lint(t *testing.T, file string) {
 	lintian, err := exec.LookPath("lintian")
 	if err != nil || os.Getenv("CANDOR_SOAK") == "" {
@@ -115,7 +129,7 @@ func execStart(t *testing.T) []string {
 			return strings.Fields(command)
 		}
 	}
-	t.Fatal(fmt.Errorf("the unit starts nothing"))
+	t.Fatal("the unit starts nothing")
 	return nil
 }
 
