@@ -20,13 +20,17 @@ type sandbox struct {
 // so that a reload may name other files there; and /proc, for metrics.
 var commonlyRead = []string{"/etc", "/usr/share", "/usr/local/share", "/usr/lib/ssl", "/run", "/var/lib", "/srv", "/opt", "/tmp", "/proc"}
 
+// leastLandlock is the version of Linux 5.19. An earlier one lets no file move from folder to folder, as the store's do, and
+// the library would then confine nothing and say nothing.
+const leastLandlock = 2
+
 // confine gives up, for good and as far as the kernel can do it, what a server needs no more once it is open: it
 // writes in its data folder alone, reads where configuration and certificates are, and executes nothing. Sockets
 // are not confined: a reload may open other ports.
 func confine(c *config) (s sandbox, err error) {
 	version, err := kernel.LandlockGetABIVersion()
-	if err != nil || version < 1 {
-		return sandbox{words: "none; this kernel has no Landlock"}, nil
+	if err != nil || version < leastLandlock {
+		return sandbox{words: "not confined; this kernel has no Landlock, or that of a version before Linux 5.19"}, nil
 	}
 	s.readable = slices.Clone(commonlyRead)
 	for _, file := range append(c.readFiles(), c.file) {
@@ -36,7 +40,6 @@ func confine(c *config) (s sandbox, err error) {
 	for _, folder := range []string{"store", "store/keys", "store/blobs"} { // may be links to other disks
 		writable = append(writable, followed(filepath.Join(c.Data, folder)))
 	}
-	// Without REFER files could not move between folders; kernels before 5.19 cannot grant it, nor confine then.
 	err = landlock.V5.BestEffort().RestrictPaths(
 		landlock.PathAccess(kernel.AccessFSReadFile|kernel.AccessFSReadDir, s.readable...).IgnoreIfMissing(),
 		landlock.PathAccess(writes, writable...).IgnoreIfMissing(),
@@ -74,13 +77,23 @@ func followed(path string) string {
 // check refuses files of another configuration that the running process may not read.
 func (s *sandbox) check(c *config) error {
 	for _, file := range c.readFiles() {
-		if len(s.readable) > 0 && !within(s.readable, followed(file)) {
+		if len(s.readable) > 0 && !within(s.readable, file) {
 			return c.refuse("tls", "", "%s is where the running server may not read any more: put it into the folder of this file or below /etc, or restart candor", file)
 		}
 	}
 	return nil
 }
 
+// within reports whether a file is below one of the folders. Each may be relative to the current one.
 func within(folders []string, file string) bool {
-	return slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(file, strings.TrimSuffix(followed(f), "/")+"/") })
+	file = rooted(file)
+	return slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(file, strings.TrimSuffix(rooted(f), "/")+"/") })
+}
+
+// rooted is followed, from the root on.
+func rooted(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	return followed(path)
 }
