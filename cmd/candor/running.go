@@ -92,8 +92,9 @@ func (r *running) reload() (time.Time, error) {
 	r.notifyReloading()
 	defer r.notifyServing()
 	c, err := loadConfig(r.config().file)
+	var warnings []string
 	if err == nil {
-		err = r.change(c)
+		warnings, err = r.change(c)
 	}
 	now := time.Now()
 	r.mu.Lock()
@@ -103,43 +104,43 @@ func (r *running) reload() (time.Time, error) {
 		r.failed = &web.ReloadFailure{At: now, Text: err.Error()}
 		return r.loaded, mail.Wrap(mail.Refused, err, "the configuration in force stays")
 	}
-	r.conf, r.loaded, r.failed, r.warnings = c, now, nil, c.warnings()
+	r.conf, r.loaded, r.failed, r.warnings = c, now, nil, warnings
 	r.log.Info("configuration reloaded", "hostname", c.hostname, "listeners", len(c.Listeners))
 	return now, nil
 }
 
-// change puts c into force. Whatever can fail comes first.
-func (r *running) change(c *config) error {
+// change puts c into force, and returns its warnings. Whatever can fail comes first.
+func (r *running) change(c *config) (warnings []string, err error) {
 	if err := r.config().checkChange(c); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.sandbox.check(c); err != nil {
-		return err
+		return nil, err
 	}
-	useCertificates, err := r.certificates.Prepare(c.hostname, c.pairs())
+	useCertificates, warnings, err := r.certificates.Prepare(c.hostname, c.pairs())
 	if err != nil {
-		return c.refuse("tls", "", "%v", err)
+		return nil, c.refuse("tls", "", "%v", err)
 	}
 	useDNS, err := r.dns.Prepare(c.DNS.Upstreams)
 	if err != nil {
-		return c.refuse("dns.upstreams", "", "%v", err)
+		return nil, c.refuse("dns.upstreams", "", "%v", err)
 	}
 	o, err := r.relayOptions(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	remote, err := r.remote.Renew(o)
 	if err != nil {
-		return c.refuse("outbound", "", "%v", err)
+		return nil, c.refuse("outbound", "", "%v", err)
 	}
 	sockets, err := r.sockets.Change(c.places())
 	if err != nil {
-		return c.refuse("listener", "", "%v", err)
+		return nil, c.refuse("listener", "", "%v", err)
 	}
 	doors, err := r.changeDoors(c, sockets, r.certificates, r.log)
 	if err != nil {
 		sockets.CloseLeft(r.sockets)
-		return err
+		return nil, err
 	}
 	useCertificates()
 	useDNS()
@@ -149,12 +150,12 @@ func (r *running) change(c *config) error {
 	r.queue.Change(queue.Ends{Hostname: c.hostname, Local: r.local, Remote: remote})
 	r.https.end(c)
 	if err := r.doors.Change(doors); err != nil {
-		return fmt.Errorf("this is a bug in candor; restart it: %w", err)
+		return nil, fmt.Errorf("this is a bug in candor; restart it: %w", err)
 	}
 	r.https.begin(c, sockets)
 	r.sockets.CloseLeft(sockets)
 	r.sockets = sockets
-	return nil
+	return append(warnings, c.warnings()...), nil
 }
 
 // checkChange refuses what a running server cannot change.

@@ -46,18 +46,18 @@ func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warn
 }
 
 // Prepare reads the files of other pairs, for a server of another name; use takes them up. What is only a warning
-// at the start is an error here, for the certificates in use are better; but not if these stay.
-func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair) (use func(), err error) {
+// at the start is an error here, for the certificates in use are better; but not if these stay: then it is one again.
+func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair) (use func(), warnings []string, err error) {
 	set, warnings, err := load(hostname, pairs)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case set.equal(c.current.Load()): // the tickets stay good
-		return func() {}, nil
+		return func() {}, warnings, nil
 	case len(warnings) > 0:
-		return nil, errors.New(strings.Join(warnings, "; "))
+		return nil, nil, errors.New(strings.Join(warnings, "; "))
 	}
-	return func() { c.current.Store(set) }, nil
+	return func() { c.current.Store(set) }, nil, nil
 }
 
 // equal reports whether both hold the same chains for the same host.
@@ -66,9 +66,6 @@ func (s *certificateSet) equal(other *certificateSet) bool {
 		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
 	})
 }
-
-// Leaf returns the default certificate, for reports on its names and dates.
-func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().list[0].Leaf }
 
 func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error) {
 	if len(pairs) == 0 {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,12 +86,19 @@ func TestCertificateWarned(t *testing.T) {
 				t.Errorf("at the start: %q, %v; want a warning with %q", warnings, err, tc.want)
 			}
 			c := certificates(t)
-			serial := c.Leaf().SerialNumber
-			if _, err := c.Prepare(testHost, []Pair{bad}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			before := c.current.Load()
+			if _, _, err := c.Prepare(testHost, []Pair{bad}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("reload: %v, want an error with %q", err, tc.want)
 			}
-			if c.Leaf().SerialNumber.Cmp(serial) != 0 {
+			if c.current.Load() != before {
 				t.Error("the certificate in use did not stay")
+			}
+			began, _, err := LoadCertificates(testHost, []Pair{bad})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, again, err := began.Prepare(testHost, []Pair{bad}); err != nil || !slices.Equal(again, warnings) {
+				t.Errorf("reload of the one in use: %q, %v; want the warnings of the start", again, err)
 			}
 		})
 	}

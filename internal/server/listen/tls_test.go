@@ -128,7 +128,7 @@ func TestTicketsOfOneService(t *testing.T) {
 		t.Error("a ticket of IMAP resumes at POP3")
 	}
 	resumes(0)
-	use, err := certs.Prepare(testHost, []Pair{writePair(t, template(string(testHost)), ecdsaKey(t))})
+	use, _, err := certs.Prepare(testHost, []Pair{writePair(t, template(string(testHost)), ecdsaKey(t))})
 	if err != nil {
 		t.Fatal(err)
 	}
