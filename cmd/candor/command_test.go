@@ -19,6 +19,22 @@ func candor(t *testing.T, stdin string, args ...string) (out, errs string, code 
 	return o.String(), e.String(), code
 }
 
+// TestQuickstartOfRoot: in another user's folder root is refused, and leaves nothing there.
+func TestQuickstartOfRoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if os.Chown(dir, 65534, -1) != nil {
+		t.Skip("only root meets this")
+	}
+	_, errs, code := candor(t, "", "quickstart", "--hostname", "mail.example.org", "--domain", "example.org", "--data", dir)
+	if code != 1 || !strings.Contains(errs, "runuser -u") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
 // TestQuickstart: into an existing empty folder, named relative to the current one.
 func TestQuickstart(t *testing.T) {
 	t.Chdir(t.TempDir())

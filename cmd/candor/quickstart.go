@@ -48,6 +48,9 @@ func (q *quickstartCmd) Run(ctx context.Context, std *stdio) error {
 	if err := emptyFolder(q.Data); err != nil {
 		return err
 	}
+	if err := refuseRoot(q.Data); err != nil { // before anything stands in the way of the next try
+		return err
+	}
 	if err := writeCertificate(filepath.Join(q.Data, "tls"), hostname, q.Ports == "high"); err != nil {
 		return err
 	}
