@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
@@ -57,6 +58,11 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	defer whenStuck(p.db, c.limits.drain+stuckPatience, func() {
+		log.Error("the server is ended by force: the failed store answers nobody")
+		lines.Close()
+		os.Exit(exitFailed)
+	})()
 	defer func() { err = errors.Join(err, p.Close()) }()
 	ctx, stop := whileSound(ctx, p.db)
 	defer stop()
@@ -89,9 +95,12 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	return errors.Join(err, p.db.Err())
 }
 
+// failing is a store that may fail.
+type failing interface{ Failed() <-chan struct{} }
+
 // whileSound returns a context that ends when the store fails as well: the server then drains and ends with an error,
 // so that a service manager starts it again.
-func whileSound(ctx context.Context, store interface{ Failed() <-chan struct{} }) (context.Context, context.CancelFunc) {
+func whileSound(ctx context.Context, store failing) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
@@ -101,6 +110,28 @@ func whileSound(ctx context.Context, store interface{ Failed() <-chan struct{} }
 		}
 	}()
 	return ctx, cancel
+}
+
+// stuckPatience is what closing the parts may take beyond the drain time.
+const stuckPatience = 20 * time.Second
+
+// whenStuck calls exit when the store has failed so long ago, unless the function that it returns has been called:
+// whoever was in the middle of a commit may never come back then, and what waits for it would neither.
+func whenStuck(store failing, after time.Duration, exit func()) (ended func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-store.Failed():
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(after):
+			exit()
+		case <-ctx.Done():
+		}
+	}()
+	return cancel
 }
 
 // openServing opens the parts for a server. While a command has the store it waits; another server is an error

@@ -2,6 +2,8 @@ package main
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // unsound is a store that has failed.
@@ -19,4 +21,26 @@ func TestWhileSound(t *testing.T) {
 	}
 	close(store)
 	<-ctx.Done()
+}
+
+// TestWhenStuck: a server that does not end by itself some time after its store has failed is ended.
+func TestWhenStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, exits := make(unsound), 0
+		defer whenStuck(store, time.Minute, func() { exits++ })()
+		ended := whenStuck(store, time.Minute, func() { t.Error("a server that had ended was ended") })
+		time.Sleep(time.Hour)
+		close(store)
+		time.Sleep(time.Minute - 1)
+		synctest.Wait()
+		ended()
+		if exits != 0 {
+			t.Error("ended too early")
+		}
+		time.Sleep(2 * time.Nanosecond)
+		synctest.Wait()
+		if exits != 1 {
+			t.Errorf("ended %d times", exits)
+		}
+	})
 }
