@@ -16,7 +16,16 @@ const (
 )
 
 // budget is memory that writers share.
-type budget struct{ left atomic.Int64 }
+type budget struct {
+	total int64
+	left  atomic.Int64
+}
+
+// set makes n octets of it, before anybody takes some.
+func (b *budget) set(n int64) {
+	b.total = n
+	b.left.Store(n)
+}
 
 // take returns false when n octets are more than there is left.
 func (b *budget) take(n int) bool {
@@ -28,6 +37,8 @@ func (b *budget) take(n int) bool {
 }
 
 func (b *budget) give(n int) { b.left.Add(int64(n)) }
+
+func (b *budget) used() int64 { return b.total - b.left.Load() }
 
 // blobWriter implements BlobWriter. A blob that fits into the buffer becomes one record. Of a
 // greater one the buffer is written whenever it is full, while a second one is filled; Finish adds

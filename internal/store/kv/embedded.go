@@ -97,7 +97,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 	e.catalog = newCatalog()
 	e.flights = newFlights(e.catalog)
 	e.collector = newCollector(e, o)
-	e.buffers.left.Store(cmp.Or(o.Buffers, bufferTotal))
+	e.buffers.set(cmp.Or(o.Buffers, bufferTotal))
 	if err := e.openKeys(o.Dir, cmp.Or(o.Cache, defaultCache)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}

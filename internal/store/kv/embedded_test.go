@@ -279,18 +279,17 @@ func TestNoBuffers(t *testing.T) {
 	e := openOn(t, vfs.NewMem())
 	defer mustClose(t, e)
 	for _, left := range []int64{0, firstBuffer, 4 * firstBuffer, maxChunk, 2 * maxChunk} {
-		e.buffers.left.Store(left)
+		e.buffers.set(left)
 		for _, size := range []int{0, 100, 8192, 8193, 40000, 300000} {
 			for _, step := range []int{700, 9000, 400000} {
 				body := bytes.Repeat([]byte{byte(size), byte(step), byte(left >> 10)}, size/3)
 				wantBody(t, e, inSteps(t, e, body, step), body)
-				if got := e.buffers.left.Load(); got != left {
-					t.Fatalf("%d octets in steps of %d: %d left of %d", size, step, got, left)
+				if got := e.Stats().Buffered; got != 0 {
+					t.Fatalf("%d octets in steps of %d: %d of %d are not given back", size, step, got, left)
 				}
 			}
 		}
 	}
-	e.buffers.left.Store(bufferTotal)
 }
 
 func inSteps(t *testing.T, e *Engine, body []byte, step int) BlobID {

@@ -49,7 +49,7 @@ func (e *Engine) Stats() Stats {
 		Groups:    e.stats.groups.Load(),
 		Syncs:     e.stats.syncs.Load(),
 		BlobReads: e.stats.reads.Load(),
-		Buffered:  bufferTotal - e.buffers.left.Load(),
+		Buffered:  e.buffers.used(),
 		Damaged:   e.stats.damaged.Load(),
 		Unlinked:  e.flights.count(),
 		Commits:   e.stats.commits.Load(),
