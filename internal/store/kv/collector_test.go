@@ -467,3 +467,31 @@ func TestPace(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// TestMovesAreNotedAsTheyGo: large blobs are noted a few at a time as well, so that little is copied twice after a kill, and
+// no transaction is great.
+func TestMovesAreNotedAsTheyGo(t *testing.T) {
+	e := openOn(t, vfs.NewMem())
+	defer mustClose(t, e)
+	body := make([]byte, 200_000)
+	for n := range 150 { // two of three become garbage
+		id, owner := mustStore(t, e, body), ledgerKey(n)
+		update(t, e, func(tx Tx) { tx.Link(id, owner) })
+		if n%3 != 0 {
+			update(t, e, func(tx Tx) { tx.Unlink(id, owner) })
+		}
+	}
+	before := e.Stats().Commits
+	mustCollect(t, e)
+	moved, commits := e.Stats().Moved, e.Stats().Commits-before
+	if moved < evacuateGroup || commits < moved/(2*evacuateGroup) {
+		t.Errorf("%d octets were moved with %d transactions", moved, commits)
+	}
+}
+
+func update(t *testing.T, e *Engine, f func(Tx)) {
+	t.Helper()
+	if err := e.Update(t.Context(), func(tx Tx) error { f(tx); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -17,7 +17,8 @@ type evacuation struct {
 
 	sent   []*record // not handed over yet
 	octets int       // of sent
-	cargo  cargo     // of copies whose rows are not written yet
+	noting int       // octets of copies, sent or not, whose rows are not written yet
+	cargo  cargo     // likewise
 	moves  []move
 	blobs  int
 	copied int64
@@ -43,7 +44,7 @@ func (v *evacuation) run(ctx context.Context, residents []residence) error {
 		if err != nil {
 			return err
 		}
-		if v.octets >= evacuateGroup {
+		if v.noting >= evacuateGroup {
 			if err := v.commit(ctx); err != nil {
 				return err
 			}
@@ -108,6 +109,7 @@ func (v *evacuation) send(kind recordKind, body []byte) *record {
 	r := &record{kind: kind, body: body, sum: checksum(body), sync: true, done: make(chan error, 1)}
 	v.sent = append(v.sent, r)
 	v.octets += len(body)
+	v.noting += len(body)
 	return r
 }
 
@@ -147,7 +149,7 @@ func (v *evacuation) commit(ctx context.Context) error {
 		return nil
 	})
 	v.blobs += len(v.moves)
-	v.moves = nil
+	v.moves, v.noting = nil, 0
 	v.cargo.land(v.engine.catalog)
 	v.cargo = nil
 	return err
