@@ -495,3 +495,47 @@ func update(t *testing.T, e *Engine, f func(Tx)) {
 		t.Fatal(err)
 	}
 }
+
+// TestSpoiledPart: of a large blob with a part that cannot be read all other parts stay.
+func TestSpoiledPart(t *testing.T) {
+	dir := t.TempDir()
+	e, err := open(t.Context(), Options{Dir: dir, Log: testLog(t)}, settings{fs: vfs.Default, segmentSize: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, e)
+	w, err := e.CreateBlob(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 8 { // each part among garbage
+		if _, err := w.Write(make([]byte, maxChunk)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			mustStore(t, e, make([]byte, maxChunk))
+		}
+	}
+	id, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, e, func(tx Tx) { tx.Link(id, []byte("x")) })
+	parts, err := e.readIndex(id, place{at: id.position()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bad = 2
+	harm(t, e.fs.PathJoin(e.blobDir, segmentName(parts[bad].at.segment)), int64(parts[bad].at.offset)+headerSize)
+	e.flights.expire(time.Now().Add(time.Second))
+	before := len(segmentsOf(t, e))
+	mustCollect(t, e)
+	if after := len(segmentsOf(t, e)); after > before {
+		t.Errorf("%d segments became %d", before, after)
+	}
+	for i, p := range parts {
+		if err := e.readPart(p, make([]byte, p.length)); (i == bad) != errors.Is(err, ErrCorrupt) {
+			t.Errorf("part %d: %v", i, err)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func (v *evacuation) copyLarge(ctx context.Context, r residence) error {
 		}
 		body := make([]byte, p.length)
 		if err := v.engine.readPart(p, body); err != nil {
-			v.engine.catalog.spoil(p.at.segment)
+			v.keep(homes(r.place.at, parts))
 			return err
 		}
 		copies[i] = v.send(kindChunk, body)
@@ -103,6 +103,15 @@ func (v *evacuation) copyLarge(ctx context.Context, r residence) error {
 	}
 	v.move(r.id, v.send(kindIndex, marshalIndex(parts)))
 	return nil
+}
+
+// keep lets victims stay: those who mend a blob need all that is left of it.
+func (v *evacuation) keep(numbers []uint32) {
+	for _, n := range numbers {
+		if v.victims[n] {
+			v.engine.catalog.spoil(n)
+		}
+	}
 }
 
 func (v *evacuation) send(kind recordKind, body []byte) *record {
