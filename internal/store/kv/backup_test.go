@@ -172,6 +172,38 @@ func TestCheckpoint(t *testing.T) {
 	checkCopy(t, copied, l.copy())
 }
 
+// TestCheckpointBeforeSeal: a segment that is sealed between a checkpoint and the copying is whole in the copy.
+func TestCheckpointBeforeSeal(t *testing.T) {
+	dir := t.TempDir()
+	e, err := open(t.Context(), Options{Dir: dir, Log: testLog(t)}, settings{fs: vfs.Default, segmentSize: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, e)
+	l := newLedger()
+	l.fill(t, e, 4)
+	c, err := e.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	acked := l.copy()
+	for len(segmentsOf(t, e)) == 1 {
+		mustStore(t, e, make([]byte, maxChunk))
+	}
+	copied := copyOut(t, dir, c)
+	checkCopy(t, copied, acked)
+	again, err := Open(t.Context(), Options{Dir: copied, Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, again)
+	sum, err := again.Verify(t.Context(), VerifyOptions{Report: func(f Finding) { t.Error(f) }}, (*Verification).Segments)
+	if err != nil || sum.Segments == 0 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
 // TestCheckpointOfUsedLogs: a log that is made of an older one is copied only as far as it was written.
 func TestCheckpointOfUsedLogs(t *testing.T) {
 	e, err := Open(t.Context(), Options{Dir: t.TempDir(), Log: testLog(t)})

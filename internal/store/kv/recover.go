@@ -182,7 +182,8 @@ func (e *Engine) recoverSegment(number uint32) error {
 	if err != nil {
 		return err
 	}
-	if ok && h.seal != nil {
+	// A copy can have the seal that the segment got after the copy's end was chosen.
+	if ok && h.seal != nil && int64(h.seal.end) <= info.Size() {
 		e.stats.damaged.Add(uint64(h.seal.damaged))
 		e.catalog.add(number, int64(h.seal.end))
 		return nil
