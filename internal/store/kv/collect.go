@@ -32,6 +32,9 @@ type verdict struct {
 // transaction that began before: its links are noted, and heeded once every such transaction has ended.
 // From then on what is dead stays so.
 func (c *collector) collect(ctx context.Context) (done collected, err error) {
+	if c.engine.holds.any() { // copies would take room, and nothing could be removed for them
+		return collected{more: true}, nil
+	}
 	c.garbage.Store(0)
 	c.engine.flights.expire(time.Now().Add(-maxFlight))
 	v, residents, err := c.consider(ctx)
