@@ -116,15 +116,31 @@ func (c *collector) judge(ctx context.Context, s snapshot, settled map[uint32]in
 		}
 	}
 	slices.SortFunc(sparse, func(a, b uint32) int { return cmp.Compare(found.live[a].octets, found.live[b].octets) })
-	blobs := 0
+	c.choose(v, sparse, found)
+	return v, nil
+}
+
+// choose makes victims of as many sparse segments as a run may copy from. Those with the least to copy come first.
+func (c *collector) choose(v *verdict, sparse []uint32, found survey) {
+	room := c.room()
+	var sum tally
 	for _, n := range sparse {
-		if blobs += found.live[n].blobs; blobs > maxResidents && len(v.victims) > 0 {
+		t := found.live[n]
+		sum = tally{sum.octets + t.octets, sum.blobs + t.blobs}
+		tooMuch := sum.octets > room/2 || sum.blobs > maxResidents
+		if t.octets > room || tooMuch && len(v.victims) > 0 {
 			v.more = true
-			break
+			return
 		}
 		v.victims[n] = true
 	}
-	return v, nil
+}
+
+// room is how many octets of copies the disk can take before blobs are refused. The victims go only after their copies
+// are made.
+func (c *collector) room() int64 {
+	c.engine.space.look()
+	return int64(c.engine.space.free.Load()) - blobsReserve
 }
 
 // weigh keeps the sums of a survey for Stats.

@@ -539,3 +539,25 @@ func TestSpoiledPart(t *testing.T) {
 		}
 	}
 }
+
+// TestCollectOnFullDisk: the collector makes no copies for which there is no room, but removes what is dead, and goes on when
+// there is room.
+func TestCollectOnFullDisk(t *testing.T) {
+	fs := &faultFS{FS: vfs.NewMem(), fault: noFault, free: -1}
+	e := openOn(t, fs)
+	defer mustClose(t, e)
+	l := newLedger()
+	l.fill(t, e, 200)
+	l.thin(t, e, 10)
+	fs.setFree(blobsReserve)
+	e.collector.grace = 0
+	done, err := e.collector.collect(t.Context())
+	if err != nil || done.blobs != 0 || !done.more {
+		t.Errorf("without room: %+v, %v", done, err)
+	}
+	fs.setFree(blobsReserve + 64<<20)
+	if done := mustCollect(t, e); done.blobs == 0 || done.segments == 0 {
+		t.Errorf("with room: %+v", done)
+	}
+	check(t, e, l.copy())
+}
