@@ -77,9 +77,11 @@ type appender struct {
 	stage   []byte // what is to be written at the end of current
 	staged  []*record
 
-	mu     sync.Mutex
-	queue  []*record
-	closed bool
+	mu      sync.Mutex
+	queue   []*record
+	worn    uint32        // the segment that renew is to end
+	renewed chan struct{} // closed when that is done; nil: there is none
+	closed  bool
 }
 
 func (a *appender) start() {
@@ -109,6 +111,40 @@ func (a *appender) wake() {
 	}
 }
 
+// renew ends the segment with a number, if it is the newest, and begins another. One caller at a time returns when that is
+// done.
+func (a *appender) renew(number uint32) {
+	done := make(chan struct{})
+	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return
+	}
+	a.worn, a.renewed = number, done
+	a.mu.Unlock()
+	a.wake()
+	<-done
+}
+
+// renewWorn does what renew asks for.
+func (a *appender) renewWorn() {
+	a.mu.Lock()
+	number, done := a.worn, a.renewed
+	a.worn, a.renewed = 0, nil
+	a.mu.Unlock()
+	if done == nil {
+		return
+	}
+	defer close(done)
+	if number != a.next-1 {
+		return
+	}
+	a.retire()
+	if a.current == nil {
+		_ = a.open() // the next record tries again, and tells
+	}
+}
+
 // close writes what waits, seals the segment and ends the goroutine.
 func (a *appender) close() {
 	a.mu.Lock()
@@ -122,6 +158,7 @@ func (a *appender) run() {
 	defer close(a.ended)
 	for {
 		group, closed := a.take()
+		a.renewWorn() // after take, so that nobody waits for it who asked before close
 		if len(group) > 0 {
 			a.commit(group)
 			continue

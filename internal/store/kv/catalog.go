@@ -105,6 +105,18 @@ func (c *catalog) settled() map[uint32]int64 {
 	return found
 }
 
+// newest returns the segment with the highest number, if there is one, and its end: 0 while it is being written.
+func (c *catalog) newest() (number uint32, end int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n, s := range c.segments {
+		if n > number {
+			number, end = n, s.end
+		}
+	}
+	return number, end
+}
+
 // remove forgets a segment and returns its end, unless somebody needs it or it is not there.
 func (c *catalog) remove(number uint32) (end int64, ok bool) {
 	c.mu.Lock()

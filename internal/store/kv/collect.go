@@ -14,6 +14,7 @@ type collected struct {
 	segments int   // removed
 	octets   int64 // of their files
 	blobs    int   // moved
+	renewed  bool  // the newest segment was ended for the next run
 	more     bool  // there is more to do
 }
 
@@ -22,6 +23,7 @@ type verdict struct {
 	dead    []uint32        // those with nothing live in them
 	victims map[uint32]bool // those from which what is live is to be copied
 	more    bool            // there are other victims
+	worn    uint32          // the newest segment, if it is better ended
 	stale   []BlobID        // have a moved row and no link
 }
 
@@ -42,6 +44,11 @@ func (c *collector) collect(ctx context.Context) (done collected, err error) {
 		return done, err
 	}
 	done.more = v.more
+	if v.worn != 0 {
+		c.engine.appender.renew(v.worn)
+		c.renewed = time.Now()
+		done.renewed, done.more = true, true
+	}
 	if err := c.clear(ctx, v, &done); err != nil {
 		return done, err
 	}
@@ -60,11 +67,17 @@ func (c *collector) collect(ctx context.Context) (done collected, err error) {
 // consider comes to a verdict that stays true, and finds the blobs that are to be moved.
 func (c *collector) consider(ctx context.Context) (v *verdict, residents []residence, err error) {
 	settled := c.engine.catalog.settled() // before the snapshot, which shows what of it has been linked
+	newest, end := c.newest()
 	s, shown := c.watch()
 	defer func() { err = errors.Join(err, s.pebble.Close()) }()
 	defer c.unwatch()
-	if v, err = c.judge(ctx, s, settled); err != nil {
+	found, err := c.survey(ctx, s)
+	if err != nil {
 		return nil, nil, err
+	}
+	v = c.judge(found, settled)
+	if c.isWorn(end, found.live[newest].octets) {
+		v.worn = newest
 	}
 	if err := shown.wait(ctx); err != nil {
 		return nil, nil, err
@@ -95,12 +108,30 @@ func (c *collector) unwatch() late {
 	return l
 }
 
-// judge finds out which of the settled segments, given with their ends, to remove and which to copy from.
-func (c *collector) judge(ctx context.Context, s snapshot, settled map[uint32]int64) (*verdict, error) {
-	found, err := c.survey(ctx, s)
-	if err != nil {
-		return nil, err
+// newest returns the newest segment and how far it is written, and durable, now.
+func (c *collector) newest() (number uint32, end int64) {
+	number, end = c.engine.catalog.newest()
+	if number == 0 || end > 0 {
+		return number, end
 	}
+	if tip := unpack(c.engine.appender.tip.Load()); tip.segment == number {
+		end = int64(tip.offset)
+	}
+	return number, end
+}
+
+// isWorn tells whether the newest segment is better ended, given its end and what of it is live: a small server would else
+// never fill it, and what was removed would stay for ever.
+func (c *collector) isWorn(end, live int64) bool {
+	dead := end - headSize - live
+	if float64(live) >= liveShare*float64(end-headSize) {
+		return false
+	}
+	return dead >= c.engine.appender.limit/2 || dead >= leastWorn && time.Since(c.renewed) >= collectDaily
+}
+
+// judge finds out which of the settled segments, given with their ends, to remove and which to copy from.
+func (c *collector) judge(found survey, settled map[uint32]int64) *verdict {
 	if found.missing > 0 {
 		c.engine.log.Error("messages are missing from the store: run candor verify", "missing", found.missing)
 	}
@@ -117,7 +148,7 @@ func (c *collector) judge(ctx context.Context, s snapshot, settled map[uint32]in
 	}
 	slices.SortFunc(sparse, func(a, b uint32) int { return cmp.Compare(found.live[a].octets, found.live[b].octets) })
 	c.choose(v, sparse, found)
-	return v, nil
+	return v
 }
 
 // choose makes victims of as many sparse segments as a run may copy from. Those with the least to copy come first.

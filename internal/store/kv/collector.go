@@ -17,6 +17,8 @@ const (
 	maxResidents = 1 << 18
 	// collectDaily is when a run is due though little was removed.
 	collectDaily = 24 * time.Hour
+	// leastWorn is how many octets of garbage are worth the ending of the newest segment once a day.
+	leastWorn = 64 << 10
 
 	defaultCollectRate     = 16 << 20
 	defaultCollectInterval = 10 * time.Minute
@@ -39,7 +41,8 @@ type collector struct {
 	removed   atomic.Uint64
 	runs      atomic.Uint64
 
-	late late // guarded by Engine.commitMu
+	late    late      // guarded by Engine.commitMu
+	renewed time.Time // when the newest segment was ended last; of the goroutine
 
 	mu        sync.Mutex
 	abandoned map[uint32]int64 // segments that were given up, and how far each was durable

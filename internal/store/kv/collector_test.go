@@ -25,7 +25,7 @@ func mustCollect(t *testing.T, e *Engine) (total collected) {
 		total.segments += done.segments
 		total.blobs += done.blobs
 		total.octets += done.octets
-		if done.segments+done.blobs == 0 {
+		if done.segments+done.blobs == 0 && !done.renewed {
 			return total
 		}
 	}
@@ -140,8 +140,8 @@ func TestCollect(t *testing.T) {
 	l.fill(t, e, 4)
 	mustCollect(t, e)
 	check(t, e, l.copy())
-	if n := movedRows(t, e); n != 0 {
-		t.Errorf("%d moved rows are left of blobs that are gone", n)
+	if n := movedRows(t, e); n > len(l.copy()) {
+		t.Errorf("%d moved rows are left for %d blobs", n, len(l.copy()))
 	}
 	mustClose(t, e)
 }
@@ -154,8 +154,8 @@ func TestCollectSinceOpen(t *testing.T) {
 	l := newLedger()
 	l.fill(t, e, 200)
 	l.thin(t, e, 1<<30)
-	highest := e.appender.next - 1
 	mustCollect(t, e)
+	highest := e.appender.next - 1
 	if n := segmentsOf(t, e); len(n) != 1 || n[0] != highest {
 		t.Errorf("segments %d are left, want %d", n, highest)
 	}
@@ -560,4 +560,47 @@ func TestCollectOnFullDisk(t *testing.T) {
 		t.Errorf("with room: %+v", done)
 	}
 	check(t, e, l.copy())
+}
+
+// TestNewestSegment: a small server never fills a segment, and gets the room of what was removed from it all the same; but for
+// little garbage not more than once a day.
+func TestNewestSegment(t *testing.T) {
+	fs := vfs.NewMem()
+	e := openOn(t, fs)
+	newest := func() uint32 {
+		numbers := segmentsOf(t, e)
+		if len(numbers) != 1 {
+			t.Fatalf("segments %d, want one", numbers)
+		}
+		return numbers[0]
+	}
+	litter := func(times int) {
+		for range times {
+			id, owner := mustStore(t, e, make([]byte, 60_000)), []byte("litter")
+			update(t, e, func(tx Tx) { tx.Link(id, owner) })
+			update(t, e, func(tx Tx) { tx.Unlink(id, owner) })
+		}
+	}
+	body := bytes.Repeat([]byte("kept"), 3000)
+	id := mustStore(t, e, body)
+	update(t, e, func(tx Tx) { tx.Link(id, []byte("x")) })
+	for i, step := range []struct {
+		litter int
+		later  time.Duration
+		ends   bool
+	}{{12, 0, true}, {2, 0, false}, {0, collectDaily, true}, {0, collectDaily, false}} {
+		before := newest()
+		litter(step.litter)
+		e.collector.renewed = e.collector.renewed.Add(-step.later)
+		mustCollect(t, e)
+		if after := newest(); (after > before) != step.ends {
+			t.Errorf("step %d: segment %d became %d", i, before, after)
+		}
+		wantBody(t, e, id, body)
+	}
+	mustClose(t, e)
+	e = openOn(t, fs)
+	mustCollect(t, e)
+	wantBody(t, e, id, body)
+	mustClose(t, e)
 }
