@@ -111,7 +111,7 @@ func keepName(name string) string { return name }
 func checkRestored(t *testing.T, r *Repository, p *Point, want map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := r.Restore(t.Context(), p, dir, keepName, Options{}); err != nil {
+	if err := r.Restore(t.Context(), p, dir+"/", keepName, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}

@@ -15,6 +15,7 @@ import (
 // where a file goes, with slashes, and "" that it is left out. A file that is there already with the right content
 // stays: so a Restore that was killed can be run again. Options.Held is not asked.
 func (r *Repository) Restore(ctx context.Context, p *Point, dir string, place func(name string) string, o Options) error {
+	dir = filepath.Clean(dir)
 	w := &restoring{ctx: ctx, repository: r, options: o, buffer: make([]byte, MaxPiece), dirs: map[string]bool{}}
 	for _, f := range p.Files {
 		name := place(f.Name)
