@@ -38,7 +38,8 @@ func (r *Repository) Prune(ctx context.Context, keep int) (Pruned, error) {
 	if err := syncDir(r.path(pointsDir)); err != nil {
 		return done, err
 	}
-	return done, r.sweep(ctx, needed, &done)
+	err = r.sweep(ctx, needed, &done)
+	return done, err
 }
 
 // needed returns the objects of the points.
