@@ -49,15 +49,15 @@ func (r *Repository) has(p Piece) bool {
 // put keeps b as an object, and tells whether it had to be written.
 func (r *Repository) put(b []byte) (p Piece, written bool, err error) {
 	p = Piece{Sum: sha256.Sum256(b), Size: int64(len(b))}
-	if r.has(p) {
-		return p, false, nil
-	}
 	name := p.Sum.String()
 	dir := r.path(objectsDir, name[:2])
-	if err := os.Mkdir(dir, 0o700); err == nil {
-		r.dirty[r.path(objectsDir)] = true
-	} else if !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return p, false, r.explain(err)
+	}
+	// An Add that was killed may have left names that are not durable.
+	r.dirty[r.path(objectsDir)], r.dirty[dir] = true, true
+	if r.has(p) {
+		return p, false, nil
 	}
 	if err := r.place(b, objectsDir, name[:2], name); err != nil {
 		return p, false, r.explain(fmt.Errorf("writing an object: %w", err))

@@ -83,7 +83,7 @@ func Create(dir string) (*Repository, error) {
 	if err := writeFile(filepath.Join(dir, markName), fmt.Appendf(nil, "%s%d\n", markText, format), 0o600); err != nil {
 		return nil, fmt.Errorf("making the backup repository: %w", err)
 	}
-	if err := errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(syncDir(dir), syncDir(filepath.Dir(filepath.Clean(dir)))); err != nil {
 		return nil, err
 	}
 	return OpenWriting(dir)

@@ -66,12 +66,13 @@ type restoring struct {
 }
 
 func (w *restoring) restore(e Entry, path, root string) error {
+	if err := w.makeDir(filepath.Dir(path), root); err != nil {
+		return err
+	}
+	w.dirs[filepath.Dir(path)] = true // also for a name that a Restore that was killed has left
 	if same(e, path, w.buffer) {
 		w.progress(e.Size)
 		return nil
-	}
-	if err := w.makeDir(filepath.Dir(path), root); err != nil {
-		return err
 	}
 	part := path + ".part"
 	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -85,7 +86,6 @@ func (w *restoring) restore(e Entry, path, root string) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	w.dirs[filepath.Dir(path)] = true
 	return os.Rename(part, path)
 }
 
