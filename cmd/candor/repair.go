@@ -91,8 +91,10 @@ func (l *lostAndFound) open() (err error) {
 		return err
 	}
 	l.dir = dir
-	l.report, err = os.OpenFile(filepath.Join(dir, "report.jsonl"), flags, 0o600)
-	return err
+	if l.report, err = os.OpenFile(filepath.Join(dir, "report.jsonl"), flags, 0o600); err != nil {
+		return err
+	}
+	return errors.Join(syncFolder(dir), syncFolder(l.root), syncFolder(filepath.Dir(l.root)))
 }
 
 // save writes a wreck into a file.
@@ -111,7 +113,7 @@ func (l *lostAndFound) save(ctx context.Context, f kv.Finding) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Close(), syncFolder(l.dir))
 }
 
 // keep writes a row as it is before it is changed or removed.
