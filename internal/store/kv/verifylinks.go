@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Owner verifies the rows of one prefix that link blobs.
@@ -130,9 +131,23 @@ func (l *links) body(keeper Owner, id BlobID, owner, value []byte) error {
 	if ctxErr := l.ctx.Err(); ctxErr != nil {
 		return ctxErr
 	}
+	if !isDamage(err) {
+		return fmt.Errorf("reading blob %s: %w", id, err)
+	}
 	l.lost = err
 	keeper.Lost(owner, value, id, err)
 	return nil
+}
+
+// isDamage tells an error that says that a blob is harmed from one that would harm it if repair believed it: no right to read
+// a file, say, too many open ones, or a store that is closed meanwhile.
+func isDamage(err error) bool {
+	for _, damage := range []error{ErrCorrupt, ErrNotFound, syscall.EIO, syscall.EBADMSG} {
+		if errors.Is(err, damage) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *links) orphan(keeper Owner, id BlobID, owner []byte) error {
