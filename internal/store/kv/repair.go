@@ -24,11 +24,16 @@ const maxPasses = 10
 // else may use the store, not even its collector (Options.CollectInterval). A failure to keep something ends it.
 func (e *Engine) Repair(ctx context.Context, o RepairOptions, f func(*Verification) error) (Verified, error) {
 	for pass := 1; ; pass++ {
-		r := &repair{engine: e, ctx: ctx, o: o}
+		looking, stop := context.WithCancel(ctx)
+		r := &repair{engine: e, ctx: ctx, o: o, stop: stop}
 		verify := o.VerifyOptions
 		verify.Report = r.found
-		sum, err := e.Verify(ctx, verify, f)
-		if err = errors.Join(err, r.err); err != nil || r.mended == 0 || pass == maxPasses {
+		sum, err := e.Verify(looking, verify, f)
+		stop()
+		if r.err != nil {
+			return sum, r.err
+		}
+		if err != nil || r.mended == 0 || pass == maxPasses {
 			return sum, err
 		}
 	}
@@ -39,6 +44,7 @@ type repair struct {
 	engine *Engine
 	ctx    context.Context
 	o      RepairOptions
+	stop   context.CancelFunc // ends the verification
 	mended int
 	err    error // that ends the repair
 }
@@ -60,6 +66,9 @@ func (r *repair) found(f Finding) {
 	}
 	if r.o.Mended != nil {
 		r.err = errors.Join(r.err, r.o.Mended(f, err))
+	}
+	if r.err != nil {
+		r.stop()
 	}
 }
 
