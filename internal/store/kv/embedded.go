@@ -47,16 +47,17 @@ type Engine struct {
 	disk *disk
 	db   *pebble.DB
 
-	maxTx    int64
-	turn     turn
-	active   active
-	applied  atomic.Uint64          // number of the last commit that snapshots show
-	last     atomic.Pointer[commit] // the last commit that a snapshot may show
-	commitMu sync.Mutex
-	pressure pressure
-	stall    atomic.Pointer[time.Timer] // set when Pebble stops a commit
-	history  history
-	wedged   atomic.Bool // Pebble stopped in the middle of a commit and may hold its locks
+	maxTx     int64
+	turn      turn
+	active    active
+	applied   atomic.Uint64          // number of the last commit that snapshots show
+	last      atomic.Pointer[commit] // the last commit that a snapshot may show
+	commitMu  sync.Mutex
+	pressure  pressure
+	leaveTime time.Duration              // that Close gives to those who are in the store when it has failed
+	stall     atomic.Pointer[time.Timer] // set when Pebble stops a commit
+	history   history
+	wedged    atomic.Bool // Pebble stopped in the middle of a commit and may hold its locks
 
 	salt      uint64
 	appender  *appender
@@ -92,7 +93,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log)}
+	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log), leaveTime: 10 * time.Second}
 	e.maxTx = cmp.Or(o.MaxTx, maxTx)
 	e.catalog = newCatalog()
 	e.flights = newFlights(e.catalog)
@@ -241,7 +242,7 @@ func (e *Engine) leftBy(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(e.disk.patience):
+	case <-time.After(e.leaveTime):
 		return false
 	}
 }

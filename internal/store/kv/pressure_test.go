@@ -43,7 +43,7 @@ func TestBusy(t *testing.T) {
 // TestStalledForGood: who never comes back from Pebble does not keep Close from returning.
 func TestStalledForGood(t *testing.T) {
 	e := openOn(t, vfs.NewMem())
-	e.disk.patience = time.Millisecond
+	e.leaveTime = time.Millisecond
 	if err := e.gate.enter(); err != nil {
 		t.Fatal(err)
 	}
