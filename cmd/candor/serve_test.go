@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,21 +27,21 @@ func TestWhileSound(t *testing.T) {
 // TestWhenStuck: a server that does not end by itself some time after its store has failed is ended.
 func TestWhenStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, exits := make(unsound), 0
-		defer whenStuck(store, time.Minute, func() { exits++ })()
+		store, exits := make(unsound), atomic.Int32{}
+		defer whenStuck(store, time.Minute, func() { exits.Add(1) })()
 		ended := whenStuck(store, time.Minute, func() { t.Error("a server that had ended was ended") })
 		time.Sleep(time.Hour)
 		close(store)
 		time.Sleep(time.Minute - 1)
 		synctest.Wait()
 		ended()
-		if exits != 0 {
+		if exits.Load() != 0 {
 			t.Error("ended too early")
 		}
 		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
-		if exits != 1 {
-			t.Errorf("ended %d times", exits)
+		if exits.Load() != 1 {
+			t.Errorf("ended %d times", exits.Load())
 		}
 	})
 }
