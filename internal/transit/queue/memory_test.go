@@ -174,7 +174,8 @@ func TestCrashAtEveryCommit(t *testing.T) {
 		again.Start()
 		wait(t, "an end of the work", func() bool {
 			s := again.Stats()
-			return s.LocalHeld == 0 && s.RemoteHeld == 0 && allLater(t, again)
+			return s.LocalHeld == 0 && s.RemoteHeld == 0 && allLater(t, again) &&
+				copies(t, crashed, "nobody@example.net") == len(list(t, again))
 		})
 		again.Close()
 		items := list(t, again)
