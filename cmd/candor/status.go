@@ -81,7 +81,7 @@ func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 		listener := c.listenerOf(l)
 		s.Floor, s.FloorSource = listener.Floor()
 		if service, is := loginServices[l.Service]; is {
-			s.Login = "before TLS: never; after TLS: " + strings.Join(p.directory.Mechanisms(service), ", ")
+			s.Login = "before TLS: never; after TLS: " + strings.Join(p.directory.Mechanisms(directory.Attempt{Service: service}), ", ")
 		}
 		_, port := bind(l.Address)
 		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s))

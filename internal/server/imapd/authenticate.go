@@ -20,7 +20,7 @@ func (s *session) authenticate(ctx context.Context, a imap.Authenticate) (imap.R
 	if !ok {
 		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
-	x, err := s.server.directory.StartSASL(ctx, proof, s.attempt(a.Mechanism))
+	x, err := s.server.directory.StartSASL(ctx, proof, s.attempt(a.Mechanism, a.Initial != nil))
 	if mail.IsKind(err, mail.Unsupported) {
 		return imap.Response{}, mail.Wrap(mail.Unsupported, err, "Mechanism not offered")
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"candor/internal/proto/imap"
-	"candor/internal/store/directory"
 )
 
 // capability answers CAPABILITY. RFC 9051, section 6.1.1.
@@ -24,7 +23,7 @@ func (s *session) capabilities() string {
 	}
 	list := append(slices.Clone(announced), "APPENDLIMIT="+strconv.FormatInt(s.server.limits.Message, 10))
 	if s.account == nil {
-		for _, m := range s.server.directory.Mechanisms(directory.IMAP) {
+		for _, m := range s.server.directory.Mechanisms(s.attempt("", false)) {
 			list = append(list, "AUTH="+m)
 		}
 	}

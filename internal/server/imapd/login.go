@@ -20,15 +20,15 @@ func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error
 	if !ok {
 		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
-	account, err := s.server.directory.Login(ctx, proof, s.attempt(loginMethod), a.User, a.Password)
+	account, err := s.server.directory.Login(ctx, proof, s.attempt(loginMethod, false), a.User, a.Password)
 	if err != nil {
 		return imap.Response{}, s.failedLogin(loginMethod, a.User, err)
 	}
 	return s.welcome(ctx, loginMethod, account)
 }
 
-func (s *session) attempt(mechanism string) directory.Attempt {
-	return directory.Attempt{Service: directory.IMAP, Mechanism: mechanism, Remote: s.conn.Remote().Addr()}
+func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
+	return directory.Attempt{Service: directory.IMAP, Mechanism: mechanism, Initial: initial, Peer: s.conn.Peer(), Program: s.program}
 }
 
 // welcome begins the authenticated state.

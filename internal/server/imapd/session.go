@@ -29,6 +29,7 @@ type session struct {
 
 	user     string // as logged in
 	method   string // by which
+	program  string // as the client calls itself in ID
 	account  *mailbox.Account
 	uncount  func() // gives the account's connection back; nil: not counted
 	selected *selected

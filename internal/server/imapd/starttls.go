@@ -29,7 +29,7 @@ func (s *session) startTLS(ctx context.Context, _ imap.None) (imap.Response, err
 		return imap.Response{}, lost(err)
 	}
 	s.reader = imap.NewReader(s.conn)
-	s.bad = 0
+	s.bad, s.program = 0, ""
 	s.replied = true
 	return imap.Response{}, nil
 }

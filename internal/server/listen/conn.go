@@ -140,12 +140,9 @@ func (c *Conn) Encrypted() (mail.Encrypted, bool) {
 	return e, err == nil
 }
 
-// TLS returns the state of the completed handshake, for channel bindings; false if there was none.
-func (c *Conn) TLS() (tls.ConnectionState, bool) {
-	if c.cs == nil {
-		return tls.ConnectionState{}, false
-	}
-	return *c.cs, true
+// Peer is what is known of the other end.
+func (c *Conn) Peer() mail.Peer {
+	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs}
 }
 
 // CanStartTLS reports whether STARTTLS may be offered now.

@@ -17,7 +17,7 @@ func (s *session) saslCapability() string {
 	return "SASL " + strings.Join(s.mechanisms(), " ")
 }
 
-func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(directory.POP3) }
+func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(s.attempt("", false)) }
 
 // auth runs a SASL exchange. Alone it lists the mechanisms, as programs from before CAPA expect.
 // RFC 5034, section 4.
@@ -26,7 +26,7 @@ func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
 	if len(mechanism) == 0 {
 		return s.listMechanisms(), nil
 	}
-	attempt := s.attempt(strings.ToUpper(string(mechanism)))
+	attempt := s.attempt(strings.ToUpper(string(mechanism)), hasInitial)
 	proof, _ := s.conn.Encrypted()
 	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
 	if err != nil {

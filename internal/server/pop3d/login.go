@@ -28,7 +28,7 @@ func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
 	login := s.login
 	s.login = ""
 	proof, _ := s.conn.Encrypted()
-	attempt := s.attempt("POP3-USER")
+	attempt := s.attempt("POP3-USER", false)
 	account, err := s.server.Directory.Login(ctx, proof, attempt, login, args)
 	if err != nil {
 		return reply{}, s.denied(login, attempt.Mechanism, err)
@@ -41,8 +41,8 @@ func (s *session) apop(context.Context, arguments) (reply, error) {
 	return reply{}, mail.Errorf(mail.Unsupported, "APOP is not offered; use USER or AUTH")
 }
 
-func (s *session) attempt(mechanism string) directory.Attempt {
-	return directory.Attempt{Service: directory.POP3, Mechanism: mechanism, Remote: s.conn.Remote().Addr()}
+func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
+	return directory.Attempt{Service: directory.POP3, Mechanism: mechanism, Initial: initial, Peer: s.conn.Peer()}
 }
 
 // denied logs a failed login and says how to answer it: R-33.

@@ -13,7 +13,11 @@ import (
 	"candor/internal/store/directory"
 )
 
-func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(directory.Submission) }
+func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(s.attempt("", false)) }
+
+func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
+	return directory.Attempt{Service: directory.Submission, Mechanism: mechanism, Initial: initial, Peer: s.conn.Peer(), Program: s.name}
+}
 
 func authKeyword(s *session) []string {
 	if !s.submission || s.account != nil {
@@ -43,8 +47,7 @@ func (s *session) auth(ctx context.Context, cmd smtp.Auth) (smtp.Reply, error) {
 	if !ok {
 		return smtp.Reply{}, mail.Errorf(mail.NeedTLS, "Not accepted without encryption")
 	}
-	attempt := directory.Attempt{Service: directory.Submission, Mechanism: cmd.Mechanism, Remote: s.conn.Remote().Addr()}
-	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
+	x, err := s.server.Directory.StartSASL(ctx, proof, s.attempt(cmd.Mechanism, cmd.Initial != ""))
 	if err == nil {
 		err = s.exchange(ctx, x, cmd.Initial)
 	}

@@ -26,7 +26,7 @@ func BenchmarkLogin(b *testing.B) {
 	e, password := overTLS(b), []byte("alice")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.Login(b.Context(), e, Attempt{IMAP, command, testRemote}, "alice@example.org", password); err != nil {
+		if _, err := d.Login(b.Context(), e, testAttempt(IMAP, command), "alice@example.org", password); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -240,7 +240,7 @@ func describe(t testing.TB, d *Directory) (all description) {
 		must(t, err)
 		all.Credentials = append(all.Credentials, c...)
 	}
-	all.Mechanisms = d.Mechanisms(IMAP)
+	all.Mechanisms = d.Mechanisms(Attempt{Service: IMAP})
 	return all
 }
 

@@ -13,10 +13,10 @@ import (
 // mechanisms are those that we know, strongest first.
 var mechanisms = []string{sasl.ScramSHA256, sasl.Plain, sasl.Login}
 
-// Mechanisms returns the SASL mechanisms to advertise on a service, strongest first. SCRAM is among
+// Mechanisms returns the SASL mechanisms to advertise to who makes an attempt, strongest first. SCRAM is among
 // them only while every enabled account that has a password also has SCRAM keys (specification,
 // section 3.2: A-1): a program that sees it does not come back to PLAIN.
-func (d *Directory) Mechanisms(s Service) []string {
+func (d *Directory) Mechanisms(_ Attempt) []string {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.state.withoutScram > 0 {
@@ -33,7 +33,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		return nil, err
 	}
 	a.Mechanism = strings.ToUpper(a.Mechanism)
-	if !slices.Contains(d.Mechanisms(a.Service), a.Mechanism) {
+	if !slices.Contains(d.Mechanisms(a), a.Mechanism) {
 		return nil, mail.Errorf(mail.Unsupported, "that authentication mechanism is not offered").With(5, 5, 4)
 	}
 	x := &Exchange{directory: d, encrypted: e, attempt: a}
@@ -88,7 +88,7 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if mail.IsKind(err, mail.AuthFailed) && Reason(err) == "" {
 		err = refuse(reasonOf(err), err)
 	}
-	if err = x.directory.settle(ctx, x.attempt, started, x.verified, err); err != nil {
+	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.verified, err}); err != nil {
 		x.verified = verified{}
 		return x.lastWord(challenge), false, err
 	}

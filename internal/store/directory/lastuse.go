@@ -41,7 +41,7 @@ func (u *uses) note(k credentialKey, now time.Time, a Attempt) {
 	if u.known[k].Time.Equal(hour) {
 		return
 	}
-	u.known[k] = LastUse{hour, network(a.Remote), a.Service, a.Mechanism}
+	u.known[k] = LastUse{hour, network(a.Peer.Remote.Addr()), a.Service, a.Mechanism}
 	u.dirty[k] = true
 }
 

@@ -3,29 +3,11 @@ package directory
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/sasl"
 )
-
-// Service names the door of an attempt.
-type Service string
-
-// The services.
-const (
-	Submission Service = "submission"
-	IMAP       Service = "imap"
-	POP3       Service = "pop3"
-)
-
-// Attempt describes a login for the verifier, its cache and the log.
-type Attempt struct {
-	Service   Service
-	Mechanism string // SASL name, or "IMAP-LOGIN", "POP3-USER"
-	Remote    netip.Addr
-}
 
 // Login verifies a plain password, which stays the caller's and is not kept. A refusal takes at
 // least 300 ms plus 0 to 100 ms, whatever its cause; a success is quick.
@@ -38,7 +20,7 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 	}
 	started := time.Now()
 	found, err := d.checkPassword(ctx, e, a, login, password)
-	if err := d.settle(ctx, a, started, found, err); err != nil {
+	if err := d.settle(ctx, started, outcome{a, login, found, err}); err != nil {
 		return Account{}, err
 	}
 	return found.account.public(), nil
@@ -52,29 +34,8 @@ func (d *Directory) demand(e mail.Encrypted, a Attempt) error {
 	}
 	d.counters.unencrypted.Add(1)
 	d.log.Error("a password was to be verified on a connection without encryption; this is a bug in Candor",
-		"svc", string(a.Service), "method", a.Mechanism, "rip", a.Remote.String())
+		"svc", string(a.Service), "method", a.Mechanism, "rip", a.Peer.Remote.Addr().String())
 	return mail.Errorf(mail.NeedTLS, "encryption required")
-}
-
-// verified is an account with the credential that proved it.
-type verified struct {
-	account    *account
-	credential *credential
-}
-
-// settle ends an attempt: it counts, notes the use of the credential, and holds back a refusal.
-func (d *Directory) settle(ctx context.Context, a Attempt, started time.Time, v verified, err error) error {
-	switch {
-	case err == nil:
-		d.counters.logins.Add(1)
-		d.uses.note(credentialKey{v.account.id, v.credential.id}, d.now(), a)
-	case mail.IsKind(err, mail.AuthFailed):
-		d.counters.refused(Reason(err))
-		delay(ctx, started)
-	case mail.IsKind(err, mail.Unavailable):
-		d.counters.busy.Add(1)
-	}
-	return err
 }
 
 // maxTries bounds how often a verification is made again because the account was changed meanwhile.

@@ -87,10 +87,14 @@ const command = "IMAP-LOGIN"
 
 var allMechanisms = []string{sasl.ScramSHA256, sasl.Plain, sasl.Login, command}
 
+func testAttempt(s Service, mechanism string) Attempt {
+	return Attempt{Service: s, Mechanism: mechanism, Peer: mail.Peer{Remote: netip.AddrPortFrom(testRemote, 4711)}}
+}
+
 // login logs in by a mechanism or by command.
 func login(t testing.TB, d *Directory, s Service, mechanism, name, password string) (Account, error) {
 	t.Helper()
-	a := Attempt{s, mechanism, testRemote}
+	a := testAttempt(s, mechanism)
 	if mechanism == command {
 		return d.Login(context.Background(), overTLS(t), a, name, []byte(password))
 	}
@@ -121,8 +125,8 @@ func converse(t testing.TB, x *Exchange, c client) (Account, error) {
 	}
 }
 
-// outcome tells how a login went: the account, or the reason against it.
-func outcome(a Account, err error) string {
+// result tells how a login went: the account, or the reason against it.
+func result(a Account, err error) string {
 	if err == nil {
 		return a.Address.String()
 	}
@@ -183,7 +187,7 @@ func TestLogin(t *testing.T) {
 				if m == sasl.ScramSHA256 && strings.Contains(c.password, "\t") {
 					continue // no client can prepare it
 				}
-				if got := outcome(login(t, d, IMAP, m, c.login, c.password)); got != c.want {
+				if got := result(login(t, d, IMAP, m, c.login, c.password)); got != c.want {
 					t.Errorf("%s by %s: %s, want %s", c.name, m, got, c.want)
 				}
 			}
@@ -216,7 +220,7 @@ func TestRefusalsAreAlike(t *testing.T) {
 				}
 			}
 		}
-		x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.Plain, testRemote})
+		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.Plain))
 		must(t, err)
 		_, _, err = x.Next(t.Context(), []byte("bob\x00alice@example.org\x00alice"))
 		if Reason(err) != "protocol" || mail.AsError(err).Text != "Authentication failed" {
@@ -288,11 +292,11 @@ func TestNoProofOfEncryption(t *testing.T) {
 	_, err := d.AddAccount(t.Context(), addr(t, "alice@example.org"), "secret")
 	must(t, err)
 	var none mail.Encrypted
-	if a, err := d.Login(t.Context(), none, Attempt{IMAP, command, testRemote}, "alice", []byte("secret")); !mail.IsKind(err, mail.NeedTLS) || a.ID != 0 {
+	if a, err := d.Login(t.Context(), none, testAttempt(IMAP, command), "alice", []byte("secret")); !mail.IsKind(err, mail.NeedTLS) || a.ID != 0 {
 		t.Errorf("Login without a proof: %+v, %v", a, err)
 	}
 	for _, m := range mechanisms {
-		if x, err := d.StartSASL(t.Context(), none, Attempt{IMAP, m, testRemote}); !mail.IsKind(err, mail.NeedTLS) || x != nil {
+		if x, err := d.StartSASL(t.Context(), none, testAttempt(IMAP, m)); !mail.IsKind(err, mail.NeedTLS) || x != nil {
 			t.Errorf("StartSASL by %s without a proof: %v", m, err)
 		}
 	}
@@ -311,7 +315,7 @@ func TestMechanisms(t *testing.T) {
 		check := func(step string, want []string) {
 			t.Helper()
 			for _, s := range []Service{Submission, IMAP, POP3} {
-				if got := d.Mechanisms(s); !slices.Equal(got, want) {
+				if got := d.Mechanisms(Attempt{Service: s}); !slices.Equal(got, want) {
 					t.Errorf("%s: %s offers %v, want %v", step, s, got, want)
 				}
 			}
@@ -323,7 +327,7 @@ func TestMechanisms(t *testing.T) {
 		if got := d.Stats(); got.WithoutScram != 1 || got.WithPassword != 5 {
 			t.Errorf("%+v", got)
 		}
-		_, err := d.StartSASL(ctx, overTLS(t), Attempt{IMAP, "SCRAM-SHA-256", testRemote})
+		_, err := d.StartSASL(ctx, overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		wantKind(t, "starting what is not offered", err, mail.Unsupported)
 		must(t, d.SetDisabled(ctx, alice, true))
 		check("it is disabled", all)
@@ -336,10 +340,10 @@ func TestMechanisms(t *testing.T) {
 		must(t, err)
 		check("it is removed", all)
 		for _, m := range []string{"CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", ""} {
-			_, err := d.StartSASL(ctx, overTLS(t), Attempt{IMAP, m, testRemote})
+			_, err := d.StartSASL(ctx, overTLS(t), testAttempt(IMAP, m))
 			wantKind(t, m, err, mail.Unsupported)
 		}
-		d.Mechanisms(IMAP)[0] = "changed"
+		d.Mechanisms(Attempt{Service: IMAP})[0] = "changed"
 		check("a caller has changed its copy", all)
 	})
 }
@@ -349,7 +353,7 @@ func TestMechanisms(t *testing.T) {
 func TestScramHidesWhoExists(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
 		challenge := func(name string) string {
-			x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.ScramSHA256, testRemote})
+			x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 			must(t, err)
 			c, _, err := x.Next(t.Context(), []byte("n,,n="+name+",r=abc"))
 			must(t, err)
@@ -392,7 +396,7 @@ func TestScramHidesWhoExists(t *testing.T) {
 func TestScramLastWord(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
 		for _, c := range [][2]string{{"alice", "wrong"}, {"carol", "x"}, {"off@example.org", "off"}, {"postmaster@example.org", "x"}} {
-			x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.ScramSHA256, testRemote})
+			x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 			must(t, err)
 			client := sasl.NewScramClient(c[0], []byte(c[1]))
 			challenge, _, err := x.Next(t.Context(), client.Start())
@@ -415,7 +419,7 @@ func TestScramLastWord(t *testing.T) {
 
 func TestBindingUnderBareName(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
-		x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.ScramSHA256, testRemote})
+		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		must(t, err)
 		_, _, err = x.Next(t.Context(), []byte("p=tls-exporter,,n=alice,r=abc"))
 		if Reason(err) != "cb-mismatch" {
@@ -426,7 +430,7 @@ func TestBindingUnderBareName(t *testing.T) {
 
 func TestResponseIsWiped(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
-		x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.Plain, testRemote})
+		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.Plain))
 		must(t, err)
 		response := []byte("\x00alice\x00alice")
 		if _, done, err := x.Next(t.Context(), response); !done || err != nil {
@@ -469,7 +473,7 @@ func scenario(t *testing.T, d *Directory) (outcomes []string) {
 	for _, s := range []Service{Submission, IMAP, POP3} {
 		step := func(name, mechanism, as, password, want string) {
 			t.Helper()
-			got := outcome(login(t, d, s, mechanism, as, password))
+			got := result(login(t, d, s, mechanism, as, password))
 			outcomes = append(outcomes, fmt.Sprintf("%s, %s, %s as %s: %s", s, name, mechanism, as, got))
 			if got != want {
 				t.Errorf("%s, want %s", outcomes[len(outcomes)-1], want)
@@ -500,10 +504,10 @@ func scenario(t *testing.T, d *Directory) (outcomes []string) {
 			step("6 with the other's", m, bob, "changed", "wrong")
 			step("6 the other with his", m, alice, "bob", "wrong")
 		}
-		scramLater, err := d.StartSASL(ctx, overTLS(t), Attempt{s, sasl.ScramSHA256, testRemote})
+		scramLater, err := d.StartSASL(ctx, overTLS(t), testAttempt(s, sasl.ScramSHA256))
 		must(t, err)
 		must(t, withoutScram(ctx, d, addr(t, alice)))
-		got := outcome(converse(t, scramLater, newClient(sasl.ScramSHA256, alice, "changed")))
+		got := result(converse(t, scramLater, newClient(sasl.ScramSHA256, alice, "changed")))
 		outcomes = append(outcomes, fmt.Sprintf("%s, 7 begun before: %s", s, got))
 		if got != "no-verifier" {
 			t.Errorf("%s: SCRAM without keys: %s", s, got)
@@ -527,18 +531,18 @@ func scenario(t *testing.T, d *Directory) (outcomes []string) {
 func TestCacheLosesRemoved(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
 		alice := addr(t, "alice@example.org")
-		if got := outcome(login(t, d, IMAP, command, "alice", "alice")); got != "alice@example.org" {
+		if got := result(login(t, d, IMAP, command, "alice", "alice")); got != "alice@example.org" {
 			t.Fatal(got)
 		}
 		_, err := d.RemoveAccount(t.Context(), alice, nil)
 		must(t, err)
-		if got := outcome(login(t, d, IMAP, command, "alice", "alice")); got != "unknown" {
+		if got := result(login(t, d, IMAP, command, "alice", "alice")); got != "unknown" {
 			t.Errorf("removed: %s", got)
 		}
 		_, err = d.AddAccount(t.Context(), alice, "another")
 		must(t, err)
 		for _, m := range allMechanisms {
-			if got := outcome(login(t, d, IMAP, m, "alice", "alice")); got != "wrong" {
+			if got := result(login(t, d, IMAP, m, "alice", "alice")); got != "wrong" {
 				t.Errorf("the old password by %s: %s", m, got)
 			}
 		}
@@ -576,7 +580,7 @@ func TestChangeDuringLogin(t *testing.T) {
 		results := make(chan string, 2)
 		for _, password := range []string{"alice", "changed"} {
 			go func() {
-				results <- password + " " + outcome(login(t, d, IMAP, command, "alice", password))
+				results <- password + " " + result(login(t, d, IMAP, command, "alice", password))
 			}()
 		}
 		synctest.Wait() // both wait for a worker, with the old verifiers in hand
@@ -601,7 +605,7 @@ func TestChangeDuringLogin(t *testing.T) {
 // TestChangeDuringScram changes the password between the two messages of an exchange.
 func TestChangeDuringScram(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
-		x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{IMAP, sasl.ScramSHA256, testRemote})
+		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		must(t, err)
 		client := newClient(sasl.ScramSHA256, "alice", "alice")
 		challenge, _, err := x.Next(t.Context(), client.Start())
@@ -631,16 +635,16 @@ func TestConcurrentChanges(t *testing.T) {
 					for settled.Load() < 10 {
 						i := settled.Load()
 						if i > 0 {
-							if got := outcome(login(t, d, IMAP, m, "alice", password(i-1))); got != "wrong" {
+							if got := result(login(t, d, IMAP, m, "alice", password(i-1))); got != "wrong" {
 								t.Errorf("%s: password %d after %d was set: %s", m, i-1, i, got)
 							}
 						}
 						i = settled.Load()
 						// It may have been changed again meanwhile, but nothing else can be the matter.
-						if got := outcome(login(t, d, IMAP, m, "alice", password(i))); got != alice.String() && got != "wrong" {
+						if got := result(login(t, d, IMAP, m, "alice", password(i))); got != alice.String() && got != "wrong" {
 							t.Errorf("%s: password %d: %s", m, i, got)
 						}
-						if got := outcome(login(t, d, IMAP, m, "bob", "bob")); got != "bob@example.org" {
+						if got := result(login(t, d, IMAP, m, "bob", "bob")); got != "bob@example.org" {
 							t.Errorf("%s: another's login meanwhile: %s", m, got)
 						}
 						time.Sleep(time.Millisecond)
@@ -652,7 +656,7 @@ func TestConcurrentChanges(t *testing.T) {
 			must(t, d.SetPassword(t.Context(), alice, password(i+1)))
 			settled.Store(i + 1)
 			for _, m := range allMechanisms {
-				if got := outcome(login(t, d, IMAP, m, "alice", password(i+1))); got != alice.String() {
+				if got := result(login(t, d, IMAP, m, "alice", password(i+1))); got != alice.String() {
 					t.Errorf("%s: password %d at once: %s", m, i+1, got)
 				}
 			}
@@ -670,7 +674,7 @@ func TestTooBusy(t *testing.T) {
 		var wg sync.WaitGroup
 		for range maxWaiting {
 			wg.Go(func() {
-				if got := outcome(login(t, d, IMAP, command, "alice", "alice")); got != "alice@example.org" {
+				if got := result(login(t, d, IMAP, command, "alice", "alice")); got != "alice@example.org" {
 					t.Errorf("one that waited: %s", got)
 				}
 			})

@@ -1,0 +1,56 @@
+package directory
+
+import (
+	"context"
+	"time"
+
+	"candor/internal/mail"
+)
+
+// Service names the door of an attempt.
+type Service string
+
+// The services.
+const (
+	Submission Service = "submission"
+	IMAP       Service = "imap"
+	POP3       Service = "pop3"
+)
+
+// Attempt describes a login for the verifier, its caches and all that keep account of logins.
+type Attempt struct {
+	Service   Service
+	Mechanism string // SASL name, or "IMAP-LOGIN", "POP3-USER"; "" when it is only asked what to offer
+	Initial   bool   // the client sent its first response with the command
+	Peer      mail.Peer
+	Program   string // as the client calls itself, by ID or EHLO
+}
+
+// verified is an account with the credential that proved it.
+type verified struct {
+	account    *account
+	credential *credential
+}
+
+// outcome is an attempt that has ended.
+type outcome struct {
+	attempt  Attempt
+	login    string // as sent; empty if none was
+	verified verified
+	err      error
+}
+
+// settle ends an attempt: everything that keeps account of logins learns of it here, and a refusal is held back.
+func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) error {
+	switch {
+	case o.err == nil:
+		d.counters.logins.Add(1)
+		d.uses.note(credentialKey{o.verified.account.id, o.verified.credential.id}, d.now(), o.attempt)
+	case mail.IsKind(o.err, mail.AuthFailed):
+		d.counters.refused(Reason(o.err))
+		delay(ctx, started)
+	case mail.IsKind(o.err, mail.Unavailable):
+		d.counters.busy.Add(1)
+	}
+	return o.err
+}
