@@ -56,7 +56,7 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	c.limits.limitMemory()
 	p, err := openServing(ctx, c, log)
 	if err != nil {
-		return err
+		return unlessTold(ctx, err)
 	}
 	defer whenStuck(p.db, c.limits.drain+stuckPatience, func() {
 		log.Error("the server is ended by force: the failed store answers nobody")
@@ -93,6 +93,14 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	})
 	log.Info("ended")
 	return errors.Join(err, p.db.Err())
+}
+
+// unlessTold returns err, or nil when it says only that ctx has ended: who is told to end while it starts has not failed.
+func unlessTold(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // failing is a store that may fail.

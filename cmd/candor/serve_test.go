@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -44,4 +46,19 @@ func TestWhenStuck(t *testing.T) {
 			t.Errorf("ended %d times", exits.Load())
 		}
 	})
+}
+
+// TestToldToEndAtStart: who is told to end before the server serves is obeyed as one who is told later.
+func TestToldToEndAtStart(t *testing.T) {
+	c, _ := world(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := serve(ctx, c, serveOptions{log: io.Discard}); err != nil {
+		t.Error(err)
+	}
+	if o, err := openOffline(t.Context(), c); err != nil {
+		t.Errorf("what was opened is still held: %v", err)
+	} else if err := o.Close(); err != nil {
+		t.Error(err)
+	}
 }
