@@ -16,6 +16,8 @@ import (
 type repairCmd struct {
 	Quick  bool `help:"Look at the rows only; read no message."`
 	DryRun bool `help:"Say what would be done, and do nothing."`
+
+	AcceptLoss bool `help:"Give up messages whose files are missing, the newest ones among them: no backup has them."`
 }
 
 // Run mends what can be mended, in passes: what follows from one thing that was mended is found in the next.
@@ -27,7 +29,7 @@ func (r *repairCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	if client, err := web.Dial(ctx, conf.socket()); err == nil {
 		return notRun(errors.Join(errors.New("the server is running: stop it, then repair"), client.Close()))
 	}
-	store, err := openBareStore(ctx, conf)
+	store, err := openBareStore(ctx, conf, r.AcceptLoss)
 	if err != nil {
 		return notRun(err)
 	}

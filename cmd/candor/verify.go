@@ -31,8 +31,8 @@ type bareStore struct {
 	limits message.Limits
 }
 
-// openBareStore opens the store of a server that does not run.
-func openBareStore(ctx context.Context, c *config) (bareStore, error) {
+// openBareStore opens the store of a server that does not run. With acceptLoss it may lack its newest messages.
+func openBareStore(ctx context.Context, c *config, acceptLoss bool) (bareStore, error) {
 	dir := filepath.Join(c.Data, "store")
 	if _, err := os.Stat(dir); err != nil { // opening it would make it
 		return bareStore{}, fmt.Errorf("no store: %w; does data in %s name the right folder?", err, c.file)
@@ -40,6 +40,7 @@ func openBareStore(ctx context.Context, c *config) (bareStore, error) {
 	memory := c.limits.shares()
 	db, err := kv.Open(ctx, kv.Options{
 		Dir: dir, Log: newLog(io.Discard), Cache: memory.cache, Buffers: memory.blobs, CollectInterval: math.MaxInt64,
+		AcceptLoss: acceptLoss,
 	})
 	return bareStore{db, c.limits.reading()}, err
 }
@@ -62,7 +63,7 @@ func (v *verifyCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	}
 	store, err := reach(ctx, conf,
 		func(client *web.Client) verifier { return client },
-		func() (verifier, error) { return openBareStore(ctx, conf) })
+		func() (verifier, error) { return openBareStore(ctx, conf, false) })
 	if err != nil {
 		return notRun(err)
 	}

@@ -115,7 +115,7 @@ func TestVerifyClean(t *testing.T) {
 // open opens the bare store of a data folder.
 func openStore(t *testing.T, c *config) bareStore {
 	t.Helper()
-	s, err := openBareStore(t.Context(), c)
+	s, err := openBareStore(t.Context(), c, false)
 	if err != nil {
 		t.Fatal(err)
 	}

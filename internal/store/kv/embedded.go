@@ -32,6 +32,8 @@ type Options struct {
 	// CollectInterval is the least time from one run of the collector to the next, and from the start to the first; zero
 	// means 10 minutes.
 	CollectInterval time.Duration
+	// AcceptLoss opens a store whose newest segments are missing, which is an ErrMissing else.
+	AcceptLoss bool
 }
 
 // Engine is the embedded engine: Pebble holds the keys, segment files the blobs.
@@ -75,7 +77,7 @@ type Engine struct {
 const formatOfKeys = 1
 
 // Open opens the embedded engine in o.Dir. Errors: an explanation when another process has it open
-// (errors.Is ErrLocked), or when its format is newer than this program.
+// (errors.Is ErrLocked), when its segments are not there (ErrMissing), or when its format is newer than this program.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	return open(ctx, o, settings{fs: vfs.Default, segmentSize: segmentSize})
 }
@@ -103,7 +105,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}
 	e.pressure.measure, e.pressure.patience = e.backlog, busyPatience
-	if err := e.openBlobs(o.Dir, s.segmentSize); err != nil {
+	if err := e.openBlobs(o, s.segmentSize); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), e.closeKeys())
 	}
 	return e, nil
@@ -175,13 +177,13 @@ func (e *Engine) readFormat(row []byte) error {
 	return nil
 }
 
-func (e *Engine) openBlobs(dir string, limit int64) error {
-	e.blobDir = e.fs.PathJoin(dir, "blobs")
-	if err := makeDir(e.fs, e.blobDir); err != nil {
+func (e *Engine) openBlobs(o Options, limit int64) error {
+	e.blobDir = e.fs.PathJoin(o.Dir, "blobs")
+	next, err := e.recoverSegments(o.AcceptLoss)
+	if err != nil {
 		return err
 	}
-	next, err := e.recoverSegments()
-	if err != nil {
+	if err := makeDir(e.fs, e.blobDir); err != nil {
 		return err
 	}
 	e.segments = newHandles(e.fs, e.blobDir, e.catalog)

@@ -97,6 +97,8 @@ var (
 	ErrCorrupt = errors.New("kv: stored data is damaged")
 	// ErrLocked is returned by Open when another process has the store open.
 	ErrLocked = errors.New("kv: another process has the store open")
+	// ErrMissing is returned by Open when the newest messages are not there: their folder is not mounted, say.
+	ErrMissing = errors.New("kv: messages are missing")
 	// ErrFailed is returned by every write after a failed sync: what is on disk is then unknown
 	// until the store is opened again.
 	ErrFailed = errors.New("kv: store has failed and must be opened again")

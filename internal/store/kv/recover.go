@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -150,18 +151,57 @@ func (w *window) resume(at int64, h header, number uint32, salt uint64) (int64, 
 
 // recoverSegments walks through the segments that were not closed in order, seals them, and
 // returns the number for the next one. A segment that was there is never written to again.
-func (e *Engine) recoverSegments() (next uint32, err error) {
+func (e *Engine) recoverSegments(acceptLoss bool) (next uint32, err error) {
 	numbers, err := listSegments(e.fs, e.blobDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	newest, err := e.newestLinked()
 	if err != nil {
 		return 0, err
+	}
+	if !acceptLoss {
+		if err := e.checkNewest(newest, numbers); err != nil {
+			return 0, err
+		}
 	}
 	for _, number := range numbers {
 		if err := e.recoverSegment(number); err != nil {
 			return 0, fmt.Errorf("reading %s: %w", segmentName(number), err)
 		}
-		next = max(next, number)
+		newest = max(newest, number)
 	}
-	return next + 1, nil
+	return newest + 1, nil
+}
+
+// newestLinked returns the number of the newest segment that a link names; 0 when there is no link.
+func (e *Engine) newestLinked() (uint32, error) {
+	c, err := newCursor(e.db, linkPrefix, PrefixEnd(linkPrefix), falling)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	for c.next() {
+		if id, _, ok := parseLinkKey(c.it.Key()); ok {
+			return id.position().segment, nil
+		}
+	}
+	return 0, c.err()
+}
+
+// checkNewest refuses segments of which the newest is older than what is linked. The newest one is never removed, so that
+// they are not the ones that this store wrote last.
+func (e *Engine) checkNewest(linked uint32, numbers []uint32) error {
+	there, newest := "none is there", uint32(0)
+	if len(numbers) > 0 {
+		newest = slices.Max(numbers)
+		there = "the newest there is " + segmentName(newest)
+	}
+	if linked <= newest {
+		return nil
+	}
+	return fmt.Errorf("%w from %s: there are messages in %s, but %s; mount the right folder there, or restore a backup; "+
+		"only if the messages are lost for good, let 'candor repair --accept-loss' remove them", ErrMissing, e.blobDir, segmentName(linked), there)
 }
 
 func (e *Engine) recoverSegment(number uint32) error {
@@ -181,6 +221,9 @@ func (e *Engine) recoverSegment(number uint32) error {
 	h, ok, err := parseHead(b, number)
 	if err != nil {
 		return err
+	}
+	if ok && h.salt != e.salt {
+		return fmt.Errorf("it belongs to another store: mount the right folder at %s", e.blobDir)
 	}
 	// A copy can have the seal that the segment got after the copy's end was chosen.
 	if ok && h.seal != nil && int64(h.seal.end) <= info.Size() {
