@@ -17,22 +17,33 @@ type linking struct {
 
 // sort finds out what was linked before. A blob that is fresh must be under way still when the transaction commits.
 func (l *linking) sort(s snapshot, f *flights) error {
-	if len(l.linked) == 0 {
+	slices.SortFunc(l.linked, compareBlobs)
+	l.fresh, l.known = l.fresh[:0], l.known[:0]
+	var rest []BlobID // that are not under way: mostly none
+	for _, id := range slices.Compact(slices.Clone(l.linked)) {
+		if f.has(id) {
+			l.fresh = append(l.fresh, id)
+		} else {
+			rest = append(rest, id)
+		}
+	}
+	return l.look(s, rest)
+}
+
+// look asks a snapshot which blobs were linked. They are in order.
+func (l *linking) look(s snapshot, ids []BlobID) error {
+	if len(ids) == 0 {
 		return nil
 	}
-	slices.SortFunc(l.linked, compareBlobs)
 	c, err := s.cursor(linkPrefix, PrefixEnd(linkPrefix), rising)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	l.fresh, l.known = l.fresh[:0], l.known[:0]
-	for i, id := range l.linked {
-		switch {
-		case i > 0 && id == l.linked[i-1]:
-		case !f.has(id) && c.it.SeekGE(linkKey(id, nil)) && bytes.HasPrefix(c.it.Key(), linkKey(id, nil)):
+	for _, id := range ids {
+		if c.it.SeekGE(linkKey(id, nil)) && bytes.HasPrefix(c.it.Key(), linkKey(id, nil)) {
 			l.known = append(l.known, id)
-		default:
+		} else {
 			l.fresh = append(l.fresh, id)
 		}
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// Deliverer is a queue.Transport and queue.Batcher into local mailboxes. Its methods may be called
+// Deliverer is a queue.Transport, queue.Batcher and queue.AtOnce into local mailboxes. Its methods may be called
 // concurrently.
 type Deliverer struct {
 	o        Options
@@ -111,7 +111,7 @@ func (d *Deliverer) together(ctx context.Context, attempts []queue.Attempt) bool
 		}
 		account = res.Accounts[0].Account
 	}
-	return d.store(ctx, account, attempts) == nil
+	return d.settle(ctx, account, attempts...) == nil
 }
 
 // simple reports whether a resolution is a single mailbox.
@@ -129,10 +129,19 @@ func (d *Deliverer) deliver(ctx context.Context, m *queue.Message, to mail.Recip
 		return d.expand(to, res)
 	}
 	attempt := queue.Attempt{Message: m, To: []mail.Recipient{to}}
-	if err := d.store(ctx, res.Accounts[0].Account, []queue.Attempt{attempt}); err != nil {
+	if err := d.settle(ctx, res.Accounts[0].Account, attempt); err != nil {
 		return d.failed(to, err)
 	}
 	return d.stored(to)
+}
+
+// DeliverAtOnce implements queue.AtOnce.
+func (d *Deliverer) DeliverAtOnce(ctx context.Context, m *queue.Message, to mail.Recipient) (queue.Result, bool) {
+	res, err := d.o.Directory.Resolve(ctx, to.Address)
+	if err != nil || !simple(res) || d.store(ctx, res.Accounts[0].Account, []mailbox.Message{d.message(m)}) != nil {
+		return queue.Result{}, false
+	}
+	return d.stored(to), true
 }
 
 // expand hands a recipient back as those that it stands for. One whose domain is not ours (any more,
@@ -155,13 +164,18 @@ func (d *Deliverer) expand(to mail.Recipient, res directory.Resolution) queue.Re
 	return r
 }
 
-// store appends messages to an account's INBOX and removes their recipients from the queue, all in
-// one transaction.
-func (d *Deliverer) store(ctx context.Context, id mail.AccountID, attempts []queue.Attempt) error {
+// settle stores the messages of attempts that lead to one account.
+func (d *Deliverer) settle(ctx context.Context, id mail.AccountID, attempts ...queue.Attempt) error {
 	messages := make([]mailbox.Message, len(attempts))
 	for i, a := range attempts {
 		messages[i] = d.message(a.Message)
 	}
+	return d.store(ctx, id, messages, attempts...)
+}
+
+// store appends messages to an account's INBOX and removes the recipients of attempts from the queue, all in
+// one transaction.
+func (d *Deliverer) store(ctx context.Context, id mail.AccountID, messages []mailbox.Message, attempts ...queue.Attempt) error {
 	err := d.append(ctx, id, messages, attempts)
 	if mail.IsKind(err, mail.NotFound) {
 		// The mail was removed and perhaps made anew; what is remembered of it is out of date.
@@ -294,4 +308,5 @@ func (d *Deliverer) Stats() Stats {
 var (
 	_ queue.Transport = (*Deliverer)(nil)
 	_ queue.Batcher   = (*Deliverer)(nil)
+	_ queue.AtOnce    = (*Deliverer)(nil)
 )

@@ -296,3 +296,20 @@ func TestOverQuota(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// TestDeliveredAtOnce: when Put returns, a message for one mailbox is in it; where that cannot be, it is in the queue.
+func TestDeliveredAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, people+"account eve@example.org\nquota eve@example.org -1 1\n")
+	b.Append(t, "eve@example.org", "INBOX", "Subject: x\n\n1\n")
+	b.q.Start()
+	b.put("bob@example.org")
+	if n, s := len(b.inbox("bob@example.org")), b.q.Stats(); n != 1 || s.Delivered != 1 || s.Recipients != 0 {
+		t.Errorf("%d messages, %+v", n, s)
+	}
+	b.put("one@example.org")
+	b.put("eve@example.org")
+	if n, s := len(b.inbox("eve@example.org")), b.q.Stats(); n != 1 || s.Accepted != 3 || s.Recipients < 1 {
+		t.Errorf("%d messages, %+v", n, s)
+	}
+}

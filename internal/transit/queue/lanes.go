@@ -48,6 +48,13 @@ func (l *lanes) add(key string, t task) {
 	l.offer(n)
 }
 
+// has reports whether a task of lane key waits or runs.
+func (l *lanes) has(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m[key] != nil
+}
+
 // offer makes n known to the workers if it has work and room. mu is held.
 func (l *lanes) offer(n *lane) {
 	if n.queued || len(n.waiting) == 0 || n.running >= l.width {

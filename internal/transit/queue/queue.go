@@ -2,8 +2,8 @@
 // schedule, retries, expiry and delivery reports; Transports make the attempts.
 //
 // A message that comes in is made durable in one commit and handed on in memory; the store is read
-// again only for retries, after a restart, or when more waits than Options.Memory allows. A
-// recipient leaves the store in the same transaction that stores its copy (Settle), so that
+// again only for retries, after a restart, or when more waits than Options.Memory allows. One for a
+// single local recipient goes straight to its mailbox where that can be done (AtOnce). A recipient leaves the store in the same transaction that stores its copy (Settle), so that
 // a crash neither loses nor repeats a local delivery.
 package queue
 
@@ -263,8 +263,8 @@ func (q *Queue) NewID() ID { return q.ids.next(q.o.Now()) }
 // NewBody begins a message's blob.
 func (q *Queue) NewBody(ctx context.Context) (kv.BlobWriter, error) { return q.db.CreateBlob(ctx) }
 
-// Put makes the message durable: on return it may be acknowledged. Delivery begins at once. The
-// message is adopted. A recipient that is given twice gets one copy.
+// Put makes the message durable: on return it may be acknowledged. Delivery begins at once, or is
+// done already. The message is adopted. A recipient that is given twice gets one copy.
 //
 // Errors: Syntax (no recipient), those of the store.
 func (q *Queue) Put(ctx context.Context, m *Message) error {
@@ -274,6 +274,9 @@ func (q *Queue) Put(ctx context.Context, m *Message) error {
 	e, err := q.newEntry(m, q.o.Now())
 	if err != nil {
 		return err
+	}
+	if q.deliverAtOnce(ctx, e) {
+		return nil
 	}
 	hold := q.hold(e)
 	if err := q.db.Update(ctx, func(tx kv.Tx) error { return e.write(tx) }); err != nil {
