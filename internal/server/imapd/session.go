@@ -41,6 +41,7 @@ type session struct {
 
 	tag          string  // of the command under way
 	replied      bool    // its tagged response is sent already, as STARTTLS does
+	untold       error   // why not all changes could be told at its end; waits for the reply
 	bad          int     // commands answered BAD, in a row
 	tries        int     // logins refused
 	ended        bool    // nothing more is to be said
@@ -195,11 +196,26 @@ func (s *session) next(ctx context.Context) error {
 		r.Text = c.Name + " completed"
 	}
 	s.reply(r)
-	return nil
+	return s.admit(c)
+}
+
+// admit tells the client of a failure that came after its command was done. One of the connection comes back; after
+// any other the next command catches up (RFC 9051, section 7.1.2).
+func (s *session) admit(c imap.Command) error {
+	if s.untold == nil {
+		return nil
+	}
+	r, err := s.refusal(c, s.untold)
+	s.untold = nil
+	if err == nil {
+		s.send(r.Append(s.scratch, "*"))
+	}
+	return err
 }
 
 // run finds the command's row, parses its arguments and calls its handler. Afterwards the client
-// hears what has changed meanwhile.
+// hears what has changed meanwhile. If that fails, the command is done all the same: a client that gets no
+// OK for it would do it again.
 func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error) {
 	row, err := s.find(c)
 	if err != nil {
@@ -217,9 +233,9 @@ func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error
 		return r, err
 	}
 	if r.Condition != imap.Bad {
-		err = s.sync(ctx, mayExpunge(row, args))
+		s.untold = s.sync(ctx, mayExpunge(row, args))
 	}
-	return r, err
+	return r, nil
 }
 
 // mayExpunge reports whether messages that are gone may be told of at the end of a command. A UID SEARCH by
