@@ -2,6 +2,7 @@ package mail
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
 )
 
@@ -10,4 +11,8 @@ type Peer struct {
 	Remote, Local netip.AddrPort
 	Transport     Transport
 	TLS           *tls.ConnectionState // nil unless TLS ends here
+	// Certificate is ours, as it was served on this connection or, if TLS was resumed, on the one before; nil without TLS.
+	Certificate *x509.Certificate
+	// ClientCertificate is the peer's, if it was verified as the listener demands; SASL EXTERNAL rests on it.
+	ClientCertificate *x509.Certificate
 }

@@ -186,6 +186,16 @@ func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	return s.list[0]
 }
 
+// serve chooses the certificate for hello and notes it on its connection, which a channel may be bound to (RFC 5929,
+// section 4).
+func (s *certificateSet) serve(hello *tls.ClientHelloInfo) *tls.Certificate {
+	cert := s.choose(hello)
+	if w, ok := hello.Conn.(*wire); ok {
+		w.served = cert.Leaf
+	}
+	return cert
+}
+
 // suited returns the first certificate for name that the client supports, or else the first for name.
 func suited(hello *tls.ClientHelloInfo, list []*tls.Certificate, name string) *tls.Certificate {
 	var first *tls.Certificate

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -59,6 +60,8 @@ type wire struct {
 	raw syscall.RawConn
 	// sealed lets TLS work off what it has, without asking the socket for more.
 	sealed bool
+	// served is the certificate that a handshake has shown.
+	served *x509.Certificate
 }
 
 // notNow is what a sealed wire says. TLS goes on after an error that is temporary.
@@ -142,7 +145,7 @@ func (c *Conn) Encrypted() (mail.Encrypted, bool) {
 
 // Peer is what is known of the other end.
 func (c *Conn) Peer() mail.Peer {
-	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs}
+	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs, Certificate: c.wire.served}
 }
 
 // CanStartTLS reports whether STARTTLS may be offered now.
@@ -156,6 +159,10 @@ func (c *Conn) Authenticated() {
 	c.isAuthenticated.Store(true)
 	c.server.admission.leave(c)
 }
+
+// Bound notes that the login was bound to this TLS channel (specification, section 3.4): the rank is that of
+// authenticated-bound from now on.
+func (c *Conn) Bound() { c.transport.State = mail.AuthenticatedBound }
 
 // SetReadTimeout sets how long each wait for input from now on may take: that of ReadLine for a whole
 // line, those of Read and Peek for their first octet. Zero means until the limits of the

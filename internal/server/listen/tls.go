@@ -65,13 +65,21 @@ func (s *serviceTLS) outer() *tls.Config {
 }
 
 func (s *serviceTLS) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	config, set := s.currentFor(hello)
+	// A resumed session is sent no certificate: this is the one that its first handshake was given, since tickets
+	// end with the set.
+	set.serve(hello)
+	return config, nil
+}
+
+func (s *serviceTLS) currentFor(hello *tls.ClientHelloInfo) (*tls.Config, *certificateSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refresh(time.Now())
 	if s.service == SMTP && s.tolerates(hello.SupportedProtos) {
-		return s.tolerant, nil
+		return s.tolerant, s.set
 	}
-	return s.strict, nil
+	return s.strict, s.set
 }
 
 // tolerates reports whether a client with this ALPN list is let in without a common id.
@@ -109,7 +117,7 @@ func (s *serviceTLS) build(alpn []string) *tls.Config {
 		CipherSuites:     suites,
 		CurvePreferences: groups,
 		NextProtos:       alpn,
-		GetCertificate:   func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return set.choose(h), nil },
+		GetCertificate:   func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return set.serve(h), nil },
 		// Our answers are buffered up to whole records; small first records would only cost more writes.
 		DynamicRecordSizingDisabled: true,
 	}
