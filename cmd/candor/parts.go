@@ -38,6 +38,7 @@ type parts struct {
 	local     *deliver.Deliverer
 	remote    *relay.Relay
 	queue     *queue.Queue
+	alarmLog  alarmLog
 
 	// Only in a running server.
 	memory *listen.Budget // that the doors share

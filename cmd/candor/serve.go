@@ -86,6 +86,7 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	p.queue.Start()
 	defer r.reloadOn(hangups)()
 	defer r.watchdog()()
+	defer r.watchAlarms()()
 	log.Info("serving", "hostname", c.hostname, "listeners", len(c.Listeners), "data", c.Data)
 	err = r.serve(ctx, second, func() {
 		r.notifyServing()
@@ -186,5 +187,6 @@ func (p *parts) sources(doors *listen.Server) []web.Source {
 		{Part: "smtp", Stats: func() any { return p.smtp.Stats() }},
 		{Part: "imap", Stats: func() any { return p.imap.Stats() }},
 		{Part: "pop3", Stats: func() any { return p.pop3.Stats() }},
+		{Part: "alarm", Stats: func() any { return p.alarmLog.stats() }},
 	}
 }

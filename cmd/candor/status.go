@@ -31,6 +31,9 @@ func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		for _, w := range s.Warnings {
 			fmt.Fprintf(std.out, "Warning: %s\n", w)
 		}
+		for _, a := range s.Alarms {
+			fmt.Fprintf(std.out, "Alarm %s %s: %s\n", a.ID, a.Subject, a.Text)
+		}
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		for _, l := range s.Listeners {
 			fmt.Fprintf(t, "  %s\t%s\n", l.Address, l.Words)
@@ -57,7 +60,7 @@ func writeRunning(w io.Writer, s *web.Status) {
 
 // status counts what there is, of a server that does not run.
 func (p *parts) status(ctx context.Context, c *config) (web.Status, error) {
-	s := web.Status{Hostname: c.hostname, Listeners: p.listenerStatus(c)}
+	s := web.Status{Hostname: c.hostname, Listeners: p.listenerStatus(c), Alarms: p.alarms(c, time.Now())}
 	domains, err := p.directory.Domains(ctx)
 	if err != nil {
 		return s, err

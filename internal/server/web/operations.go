@@ -45,6 +45,7 @@ type Status struct {
 	Accounts  int              `json:"accounts"`
 	Queued    int              `json:"queued"` // recipients
 	Warnings  []string         `json:"warnings,omitempty"`
+	Alarms    []mail.Alarm     `json:"alarms,omitempty"`
 }
 
 // ReloadFailure is a refused reload.
