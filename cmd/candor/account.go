@@ -18,11 +18,12 @@ import (
 )
 
 type accountCmd struct {
-	Add      accountAddCmd      `cmd:"" help:"Add an account with its mailboxes."`
-	List     accountListCmd     `cmd:"" help:"List the accounts."`
-	Remove   accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
-	Password accountPasswordCmd `cmd:"" help:"Set an account's password."`
-	Quota    accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
+	Add         accountAddCmd      `cmd:"" help:"Add an account with its mailboxes."`
+	List        accountListCmd     `cmd:"" help:"List the accounts."`
+	Remove      accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
+	Password    accountPasswordCmd `cmd:"" help:"Set an account's password."`
+	AppPassword appPasswordCmd     `cmd:"" help:"Passwords for single programs."`
+	Quota       accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
 }
 
 // passwordFlag is shared by the commands that set a password, which is never an argument.
@@ -115,7 +116,7 @@ func (*accountListCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 			switch {
 			case a.Disabled:
 				notes = append(notes, "disabled")
-			case !a.HasPassword:
+			case !a.HasPassword && a.AppPasswords == 0:
 				notes = append(notes, "cannot log in: no password")
 			}
 			if a.Quota != (directory.Quota{}) {

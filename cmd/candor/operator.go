@@ -26,6 +26,9 @@ type operator interface {
 	AddAccount(ctx context.Context, a mail.Address, password string) error
 	RemoveAccount(context.Context, mail.Address) error
 	SetPassword(ctx context.Context, a mail.Address, password string) error
+	Credentials(context.Context, mail.Address) ([]directory.Credential, error)
+	AddAppPassword(context.Context, mail.Address, directory.NewAppPassword) (web.AppPassword, error)
+	RevokeAppPassword(ctx context.Context, a mail.Address, name string) error
 	AccountQuota(context.Context, mail.Address) (web.AccountQuota, error)
 	SetQuota(context.Context, mail.Address, directory.Quota) error
 	Aliases(context.Context) ([]directory.Alias, error)

@@ -84,6 +84,15 @@ var operations = map[string]operation{
 	"account/password": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.SetPassword(ctx, q.Address, q.Password)
 	}),
+	"credentials": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.Credentials(ctx, q.Address)
+	}),
+	"app-password/add": with(func(ctx context.Context, o *Operations, q appPasswordRequest) (any, error) {
+		return o.AddAppPassword(ctx, q.Address, q.NewAppPassword)
+	}),
+	"app-password/revoke": with(func(ctx context.Context, o *Operations, q appPasswordRequest) (any, error) {
+		return nil, o.RevokeAppPassword(ctx, q.Address, q.Name)
+	}),
 	"account/quota": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return o.AccountQuota(ctx, q.Address)
 	}),

@@ -18,6 +18,8 @@ type Account struct {
 	Quota    Quota          `json:"quota,omitzero"` // of its own
 	// HasPassword is false for role accounts such as postmaster after quickstart.
 	HasPassword bool `json:"has_password"`
+	// AppPasswords is how many there are.
+	AppPasswords int `json:"app_passwords,omitempty"`
 }
 
 // Accounts returns all accounts in the order of their addresses: by domain, then by local part.
@@ -214,31 +216,4 @@ func (d *Directory) edit(ctx context.Context, a mail.Address, f func(*account) (
 
 func noAccount(a mail.Address) error {
 	return mail.Errorf(mail.NotFound, "there is no account %s", a)
-}
-
-// Credential is one way in which an account may log in.
-type Credential struct {
-	ID         uint64    `json:"id"`
-	Kind       string    `json:"kind"` // "main": the password that its owner chose
-	Generation uint64    `json:"generation"`
-	Created    time.Time `json:"created"`
-	Verifiers  []string  `json:"verifiers"` // "argon2id", "scram-sha-256"
-	LastUsed   LastUse   `json:"last_used,omitzero"`
-}
-
-// Credentials returns the credentials of an account. Errors: NotFound.
-func (d *Directory) Credentials(ctx context.Context, a mail.Address) ([]Credential, error) {
-	var found *account
-	d.view(func(s *state) { found = s.addresses[canonical(a)] })
-	if found == nil {
-		return nil, noAccount(a)
-	}
-	all := make([]Credential, len(found.credentials))
-	for i, c := range found.credentials {
-		all[i] = Credential{
-			ID: uint64(c.id), Kind: string(c.Kind), Generation: c.Generation, Created: c.Created,
-			Verifiers: c.Verifiers.names(), LastUsed: d.uses.last(credentialKey{found.id, c.id}),
-		}
-	}
-	return all, nil
 }

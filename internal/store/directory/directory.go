@@ -130,6 +130,8 @@ var migrations = [formatVersion]func(kv.Tx) error{
 		tx.Set(keySecret, secret)
 		return nil
 	},
+	// Format 2 has credentials that may not be used for everything, which a program of format 1 would not see.
+	func(kv.Tx) error { return nil },
 }
 
 // load reads everything into memory.

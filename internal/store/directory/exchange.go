@@ -160,10 +160,12 @@ func (x *Exchange) admit(err error) error {
 		return refuse(reasonBinding, err)
 	case err != nil:
 		return refuse(reasonWrong, err)
-	case a.Disabled:
-		return refuse(reasonDisabled, nil)
 	}
-	x.verified = verified{a, a.credential(x.candidates[x.scram.Matched()])}
+	c := a.credential(x.candidates[x.scram.Matched()])
+	if r := a.admits(c, x.attempt.Service, x.directory.now()); r != "" {
+		return refuse(r, nil)
+	}
+	x.verified = verified{a, c}
 	if !x.directory.current(x.verified) {
 		return refuse(reasonWrong, errChanging)
 	}

@@ -42,7 +42,7 @@ var (
 const secretSize = 32
 
 // formatVersion is the format that this program writes.
-const formatVersion = 1
+const formatVersion = 2
 
 type credentialID uint64
 
@@ -72,12 +72,21 @@ type accountRecord struct {
 // credentialKind says what a credential is for.
 type credentialKind string
 
-// mainPassword is the one password that the owner chose.
-const mainPassword credentialKind = "main"
+const (
+	// mainPassword is the one password that the owner chose.
+	mainPassword credentialKind = "main"
+	// appPassword is one that was generated for a program.
+	appPassword credentialKind = "app"
+)
 
 type credentialRecord struct {
 	Kind credentialKind `json:"kind"`
-	// Generation rises with every change of the verifiers.
+	Name string         `json:"name,omitempty"` // of an app password; no two of an account have the same
+	// Scopes is what it may be used for; of a main password without any: everything.
+	Scopes []Scope `json:"scopes,omitempty"`
+	// Until is when it ends. Only app passwords end: the cache of right main passwords knows no time.
+	Until time.Time `json:"until,omitzero"`
+	// Generation rises with every change of the verifiers and scopes.
 	Generation uint64    `json:"generation"`
 	Created    time.Time `json:"created"`
 	Verifiers  verifiers `json:"verifiers"`
@@ -85,8 +94,9 @@ type credentialRecord struct {
 
 // verifiers are what is kept of one password.
 type verifiers struct {
-	Argon2id *argon2id  `json:"argon2id,omitempty"`
-	Scram    *scramKeys `json:"scram_sha_256,omitempty"`
+	Argon2id  *argon2id  `json:"argon2id,omitempty"`
+	Generated *generated `json:"hmac_sha_256,omitempty"`
+	Scram     *scramKeys `json:"scram_sha_256,omitempty"`
 }
 
 type aliasRecord struct {

@@ -86,6 +86,14 @@ func (u *uses) forget(id mail.AccountID) {
 	}
 }
 
+// drop forgets the uses of one credential.
+func (u *uses) drop(k credentialKey) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.known, k)
+	delete(u.dirty, k)
+}
+
 // take returns some uses that are not written yet, which then count as written.
 func (u *uses) take() map[credentialKey]LastUse {
 	u.mu.Lock()

@@ -21,6 +21,8 @@ const (
 	reasonNoVerifier reason = "no-verifier"
 	reasonBinding    reason = "cb-mismatch"
 	reasonProtocol   reason = "protocol"
+	reasonScope      reason = "scope"
+	reasonExpired    reason = "expired"
 )
 
 // refusal is the cause of an AuthFailed.
@@ -45,7 +47,8 @@ func refuse(r reason, cause error) error {
 
 // Reason tells why a login was refused, for the log and the census, never for the client:
 // "unknown", "wrong", "disabled", "no-verifier" (the account has nothing to check this mechanism
-// with), "cb-mismatch" or "protocol". It is "" for an error that is no refusal.
+// with), "cb-mismatch", "protocol", or of a right password "scope" (it is not for this service) and
+// "expired". It is "" for an error that is no refusal.
 func Reason(err error) string {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return string(r.reason)

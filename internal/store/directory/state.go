@@ -25,8 +25,8 @@ type state struct {
 	order      []mail.Domain // sorted
 	addresses  map[mail.Address]*account
 	postmaster mail.Address // where mail for postmaster goes when nothing nearer is set
-	// withPassword counts the enabled accounts that have a password, withoutScram those of them
-	// that have no SCRAM keys.
+	// withPassword counts the enabled accounts that have a password, withoutScram those of them of
+	// which one has no SCRAM keys.
 	withPassword, withoutScram int
 }
 
@@ -112,12 +112,11 @@ func (s *state) removeAlias(a mail.Address) {
 }
 
 func (s *state) count(a *account, by int) {
-	c := a.main()
-	if a.Disabled || c == nil {
+	if a.Disabled || len(a.credentials) == 0 {
 		return
 	}
 	s.withPassword += by
-	if c.Verifiers.Scram == nil {
+	if slices.ContainsFunc(a.credentials, func(c credential) bool { return c.Verifiers.Scram == nil }) {
 		s.withoutScram += by
 	}
 }
@@ -207,6 +206,16 @@ func (a *account) main() *credential {
 	return nil
 }
 
+// app returns the account's app password of a name, or nil.
+func (a *account) app(name string) *credential {
+	for i := range a.credentials {
+		if c := &a.credentials[i]; c.Kind == appPassword && c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
 // credential finds a credential by its id, or returns nil.
 func (a *account) credential(id credentialID) *credential {
 	for i := range a.credentials {
@@ -230,9 +239,22 @@ func (a *account) with(c credential) *account {
 	return &next
 }
 
+// without returns a copy of the account that has lost a credential.
+func (a *account) without(id credentialID) *account {
+	next := *a
+	next.credentials = slices.DeleteFunc(slices.Clone(a.credentials), func(c credential) bool { return c.id == id })
+	return &next
+}
+
 // public returns what others may know of the account.
 func (a *account) public() Account {
-	return Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, Quota: a.Quota, HasPassword: a.main() != nil}
+	p := Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, Quota: a.Quota, HasPassword: a.main() != nil}
+	for i := range a.credentials {
+		if a.credentials[i].Kind == appPassword {
+			p.AppPasswords++
+		}
+	}
+	return p
 }
 
 // byDomain orders addresses as people look for them.

@@ -135,6 +135,9 @@ func (v verifiers) names() []string {
 	if v.Argon2id != nil {
 		names = append(names, "argon2id")
 	}
+	if v.Generated != nil {
+		names = append(names, "hmac-sha-256")
+	}
 	if v.Scram != nil {
 		names = append(names, "scram-sha-256")
 	}

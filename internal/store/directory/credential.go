@@ -1,0 +1,105 @@
+package directory
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"candor/internal/mail"
+)
+
+// Scope is what a credential may be used for.
+type Scope string
+
+// The scopes.
+const (
+	ScopeSMTP  Scope = "smtp" // sending mail
+	ScopeIMAP  Scope = "imap"
+	ScopePOP3  Scope = "pop3"
+	ScopeSieve Scope = "sieve"
+	ScopeWeb   Scope = "web"
+)
+
+// Scopes are all there are. ProgramScopes are those of programs.
+var (
+	Scopes        = []Scope{ScopeSMTP, ScopeIMAP, ScopePOP3, ScopeSieve, ScopeWeb}
+	ProgramScopes = []Scope{ScopeSMTP, ScopeIMAP, ScopePOP3, ScopeSieve}
+)
+
+// ParseScopes checks the names of scopes and puts them in order, each once. Errors: Syntax.
+func ParseScopes(names []string) ([]Scope, error) {
+	for _, name := range names {
+		if !slices.Contains(Scopes, Scope(name)) {
+			return nil, mail.Errorf(mail.Syntax, "%q is no scope: use smtp, imap, pop3, sieve or web", name)
+		}
+	}
+	var found []Scope
+	for _, s := range Scopes {
+		if slices.Contains(names, string(s)) {
+			found = append(found, s)
+		}
+	}
+	return found, nil
+}
+
+// scope is what a credential must be for to be used at a service.
+func (s Service) scope() Scope {
+	if s == Submission {
+		return ScopeSMTP
+	}
+	return Scope(s)
+}
+
+// admits returns why a right credential may not be used at a service; "": it may.
+func (c *credential) admits(s Service, now time.Time) reason {
+	switch {
+	case !c.serves(s):
+		return reasonScope
+	case !c.Until.IsZero() && !now.Before(c.Until):
+		return reasonExpired
+	}
+	return ""
+}
+
+// serves reports whether the scopes of a credential hold a service.
+func (c *credential) serves(s Service) bool {
+	return len(c.Scopes) == 0 || slices.Contains(c.Scopes, s.scope())
+}
+
+// admits returns why a right credential of the account does not let it in; "": it does.
+func (a *account) admits(c *credential, s Service, now time.Time) reason {
+	if a.Disabled {
+		return reasonDisabled
+	}
+	return c.admits(s, now)
+}
+
+// Credential is one way in which an account may log in.
+type Credential struct {
+	ID         uint64    `json:"id"`
+	Kind       string    `json:"kind"`             // "main": the password that its owner chose; "app": one made for a program
+	Name       string    `json:"name,omitempty"`   // of an app password
+	Scopes     []Scope   `json:"scopes,omitempty"` // none: everything
+	Until      time.Time `json:"until,omitzero"`   // when it ends
+	Generation uint64    `json:"generation"`
+	Created    time.Time `json:"created"`
+	Verifiers  []string  `json:"verifiers"` // "argon2id", "hmac-sha-256", "scram-sha-256"
+	LastUsed   LastUse   `json:"last_used,omitzero"`
+}
+
+// Credentials returns the credentials of an account. Errors: NotFound.
+func (d *Directory) Credentials(ctx context.Context, a mail.Address) ([]Credential, error) {
+	var found *account
+	d.view(func(s *state) { found = s.addresses[canonical(a)] })
+	if found == nil {
+		return nil, noAccount(a)
+	}
+	all := make([]Credential, len(found.credentials))
+	for i, c := range found.credentials {
+		all[i] = Credential{
+			ID: uint64(c.id), Kind: string(c.Kind), Name: c.Name, Scopes: c.Scopes, Until: c.Until, Generation: c.Generation,
+			Created: c.Created, Verifiers: c.Verifiers.names(), LastUsed: d.uses.last(credentialKey{found.id, c.id}),
+		}
+	}
+	return all, nil
+}
