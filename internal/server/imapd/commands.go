@@ -30,6 +30,9 @@ const (
 	credentials
 	// keepsNumbers: no EXPUNGE may be told while it is under way (RFC 9051, section 7.5.1).
 	keepsNumbers
+	// oneMoment: tells a mailbox as it is at some moment; what happens since then is told with the next command, so
+	// that a client that puts together what it knew and what it hears has one state of it (RFC 7162, section 3.2.5).
+	oneMoment
 )
 
 // command is a row of the table: a name, where it is allowed, its handler and the capabilities that
@@ -65,8 +68,8 @@ var commands = []command{
 	row("AUTHENTICATE", notAuthenticated, credentials, (*session).authenticate, "SASL-IR"),
 
 	row("ENABLE", loggedIn, 0, (*session).enable, "ENABLE UTF8=ACCEPT"),
-	row("SELECT", loggedIn, 0, (*session).selectMailbox, "CONDSTORE QRESYNC OBJECTID"),
-	row("EXAMINE", loggedIn, 0, (*session).examine, ""),
+	row("SELECT", loggedIn, oneMoment, (*session).selectMailbox, "CONDSTORE QRESYNC OBJECTID"),
+	row("EXAMINE", loggedIn, oneMoment, (*session).examine, ""),
 	row("CREATE", loggedIn, 0, (*session).create, "CREATE-SPECIAL-USE"),
 	row("DELETE", loggedIn, 0, (*session).delete, ""),
 	row("RENAME", loggedIn, 0, (*session).rename, ""),

@@ -232,7 +232,7 @@ func (s *session) run(ctx context.Context, c imap.Command) (imap.Response, error
 	if err != nil {
 		return r, err
 	}
-	if r.Condition != imap.Bad {
+	if r.Condition != imap.Bad && row.flags&oneMoment == 0 {
 		s.untold = s.sync(ctx, mayExpunge(row, args))
 	}
 	return r, nil
