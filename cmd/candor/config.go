@@ -40,15 +40,19 @@ type config struct {
 }
 
 type listenerConfig struct {
-	Service    string   `toml:"service"`
-	Address    string   `toml:"address"`
-	TLS        string   `toml:"tls"`
-	Name       string   `toml:"name"`
-	Hostname   string   `toml:"hostname"`
-	Reason     string   `toml:"reason"`
-	Auth       *bool    `toml:"auth"`
-	ClientCert string   `toml:"client_cert"`
-	ProxyFrom  []string `toml:"proxy_from"`
+	Service   string   `toml:"service"`
+	Address   string   `toml:"address"`
+	TLS       string   `toml:"tls"`
+	Name      string   `toml:"name"`
+	Hostname  string   `toml:"hostname"`
+	Reason    string   `toml:"reason"`
+	Auth      *bool    `toml:"auth"`
+	ProxyFrom []string `toml:"proxy_from"`
+
+	ClientCert     string   `toml:"client_cert"`
+	ClientCA       string   `toml:"client_ca"`
+	ClientPins     []string `toml:"client_pins"`
+	ClientCertFrom []string `toml:"client_cert_from"`
 }
 
 type tlsConfig struct {
@@ -125,6 +129,9 @@ func (c *config) paths() []*string {
 	all := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.TLS.Roots, &c.DNS.TrustAnchors, &c.DNS.RootHints}
 	for i := range c.TLS.Certificates {
 		all = append(all, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
+	}
+	for i := range c.Listeners {
+		all = append(all, &c.Listeners[i].ClientCA)
 	}
 	return all
 }

@@ -71,6 +71,12 @@ func TestConfigRefusals(t *testing.T) {
 		"CFG-09 public":          {minimal + "[submission]\nrelay_networks = [\"192.0.2.0/23\"]\n", ":7:", "CFG-09"},
 		"CFG-11":                 {minimal + "[legacy_auth.panel]\nmechanism = \"CRAM-MD5\"\n", ":6:", "CFG-11"},
 		"CFG-12":                 {listener("imap", ":143", "required", "proxy_from = [\"10.0.0.1\"]\n"), ":11:", "CFG-12"},
+		"client_ca alone":        {listener("imap", ":143", "required", "client_ca = \"ca.pem\"\n"), ":11:", "client_ca has no effect without client_cert"},
+		"client_cert of nobody":  {listener("imap", ":143", "required", "client_cert = \"require\"\n"), ":11:", `add client_ca = "ca.pem"`},
+		"client_cert unknown":    {listener("imap", ":143", "required", "client_cert = \"yes\"\n"), ":11:", `use "request" or "require"`},
+		"client_cert on 25":      {listener("smtp", ":25", "opportunistic", "client_cert = \"request\"\nclient_ca = \"ca.pem\"\n"), ":11:", "client_cert_from"},
+		"client_cert of http":    {listener("http", ":443", "implicit", "client_cert = \"request\"\nclient_ca = \"ca.pem\"\n"), ":11:", "cannot ask"},
+		"bad pin":                {listener("imap", ":143", "required", "client_cert = \"request\"\nclient_pins = [\"sha256:12\"]\n"), ":12:", "64 hexadecimal digits"},
 		"CFG-13":                 {minimal + "[destination.\"example.net\"]\nlevel = \"may\"\n", ":6:", "CFG-13"},
 		"CFG-15":                 {minimal + "[dns]\ntrust_ad = true\n", ":7:", "CFG-15"},
 		"insecure flag":          {minimal + "[insecure.scanner]\nreason = \"x\"\n", ":6:", "insecure flags"},
@@ -145,6 +151,7 @@ func TestConfigAccepts(t *testing.T) {
 		"small relay network":  minimal + "[submission]\nrelay_networks = [\"192.0.2.0/24\", \"10.0.0.0/8\", \"192.0.2.7\"]\n",
 		"byte order mark":      "\uFEFF" + minimal,
 		"CRLF":                 strings.ReplaceAll(minimal, "\n", "\r\n"),
+		"client certificates":  minimal + "[[listener]]\nservice = \"imap\"\naddress = \":143\"\ntls = \"required\"\nclient_cert = \"require\"\nclient_pins = [\"sha256:" + strings.Repeat("0A:", 31) + "ff\"]\nclient_cert_from = [\"10.0.0.0/8\"]\n",
 		"several certificates": "hostname = \"a.example\"\ndata = \".\"\n[[tls.certificate]]\ncert = \"a\"\nkey = \"b\"\n",
 	} {
 		if _, err := parseConfig("f", []byte(text)); err != nil {

@@ -22,7 +22,7 @@ func (c *config) pairs() []listen.Pair {
 	return all
 }
 
-// listenerOf makes the policy of a listener.
+// listenerOf makes the policy of a listener, without what needs other files.
 func (c *config) listenerOf(l listenerConfig) listen.Listener {
 	modes := map[string]listen.Mode{modeImplicit: listen.Implicit, modeRequired: listen.Required, modeOpportunistic: listen.Opportunistic, modeNone: listen.None}
 	hostname := c.hostname
@@ -40,7 +40,10 @@ func (p *parts) openDoors(c *config, sockets *listen.Sockets, certificates *list
 		return nil, err
 	}
 	p.smtp, p.imap, p.pop3 = smtpd.New(s), imapd.New(p.imapOptions(c, log)), pop3d.New(p.pop3Options(c, log))
-	options := c.doors(sockets, certificates, log, handlers(p.smtp, p.imap, p.pop3))
+	options, err := c.doors(sockets, certificates, log, handlers(p.smtp, p.imap, p.pop3))
+	if err != nil {
+		return nil, err
+	}
 	options.Memory = p.memory
 	return listen.New(options)
 }
@@ -53,7 +56,7 @@ func (p *parts) changeDoors(c *config, sockets *listen.Sockets, certificates *li
 		return listen.Options{}, err
 	}
 	next := handlers(p.smtp.Renew(s), p.imap.Renew(p.imapOptions(c, log)), p.pop3.Renew(p.pop3Options(c, log)))
-	return c.doors(sockets, certificates, log, next), nil
+	return c.doors(sockets, certificates, log, next)
 }
 
 func handlers(s *smtpd.Server, i *imapd.Server, p *pop3d.Server) map[listen.Service]listen.Handler {
@@ -105,7 +108,9 @@ func (p *parts) pop3Options(c *config, log *slog.Logger) pop3d.Options {
 }
 
 // doors are the listeners of mail, with what serves them.
-func (c *config) doors(sockets *listen.Sockets, certificates *listen.Certificates, log *slog.Logger, h map[listen.Service]listen.Handler) listen.Options {
+//
+// Errors: a file of certificate authorities that cannot be used.
+func (c *config) doors(sockets *listen.Sockets, certificates *listen.Certificates, log *slog.Logger, h map[listen.Service]listen.Handler) (listen.Options, error) {
 	l := &c.limits
 	options := listen.Options{
 		Sockets: sockets, Certificates: certificates, Log: log, Handlers: h,
@@ -117,11 +122,17 @@ func (c *config) doors(sockets *listen.Sockets, certificates *listen.Certificate
 		},
 	}
 	for _, l := range c.Listeners {
-		if l.Service != "http" {
-			options.Listeners = append(options.Listeners, c.listenerOf(l))
+		if l.Service == "http" {
+			continue
 		}
+		policy := c.listenerOf(l)
+		var err error
+		if policy.Clients, err = c.clientCertificates(l); err != nil {
+			return options, err
+		}
+		options.Listeners = append(options.Listeners, policy)
 	}
-	return options
+	return options, nil
 }
 
 // places are where the listeners are, those of HTTP too.

@@ -143,8 +143,8 @@ func (c *config) checkListener(i int, l *listenerConfig) error {
 			return c.refuse(at("hostname"), "", "hostname %q is not a domain name", l.Hostname)
 		}
 	}
-	if l.ClientCert != "" {
-		return c.refuse(at("client_cert"), "", "client certificates are not in this version: remove client_cert")
+	if err := c.checkClientCert(at, l); err != nil {
+		return err
 	}
 	if len(l.ProxyFrom) > 0 {
 		return c.refuse(at("proxy_from"), "CFG-12", "the PROXY protocol is not in this version: remove proxy_from and let clients connect directly")

@@ -63,6 +63,11 @@ func (c *config) readFiles() (all []string) {
 	if c.TLS.Roots != "" {
 		all = append(all, c.TLS.Roots)
 	}
+	for _, l := range c.Listeners {
+		if l.ClientCA != "" {
+			all = append(all, l.ClientCA)
+		}
+	}
 	return all
 }
 

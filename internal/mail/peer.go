@@ -13,6 +13,6 @@ type Peer struct {
 	TLS           *tls.ConnectionState // nil unless TLS ends here
 	// Certificate is ours, as it was served on this connection or, if TLS was resumed, on the one before; nil without TLS.
 	Certificate *x509.Certificate
-	// ClientCertificate is the peer's, if it was verified as the listener demands; SASL EXTERNAL rests on it.
+	// ClientCertificate is the peer's, if the listener asked for one and verified it; SASL EXTERNAL rests on it.
 	ClientCertificate *x509.Certificate
 }

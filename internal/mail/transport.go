@@ -208,6 +208,8 @@ func groupName(id tls.CurveID) string {
 		return "secp521r1"
 	case tls.X25519MLKEM768:
 		return "X25519MLKEM768"
+	case tls.SecP256r1MLKEM768:
+		return "SecP256r1MLKEM768"
 	}
 	return id.String()
 }

@@ -36,6 +36,9 @@ type Conn struct {
 	transport mail.Transport
 	triedTLS  bool
 
+	demands     *ClientCertificates // nil: the peer is not asked for a certificate
+	certificate *x509.Certificate   // of the peer, verified
+
 	reader
 	writer
 
@@ -90,6 +93,9 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	}
 	c.prefix = prefixOf(c.remote.Addr())
 	c.exempt = d.limits.exempt(c.remote.Addr())
+	if d.Clients.asks(c.remote.Addr()) {
+		c.demands = d.Clients
+	}
 	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
 	c.transport.Floor, c.transport.FloorSource = d.Floor()
 	c.reader.init(s.memory)
@@ -145,7 +151,7 @@ func (c *Conn) Encrypted() (mail.Encrypted, bool) {
 
 // Peer is what is known of the other end.
 func (c *Conn) Peer() mail.Peer {
-	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs, Certificate: c.wire.served}
+	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs, Certificate: c.wire.served, ClientCertificate: c.certificate}
 }
 
 // CanStartTLS reports whether STARTTLS may be offered now.
@@ -226,6 +232,7 @@ func (c *Conn) observe(t *tls.Conn, mode mail.TLSMode) {
 	c.transport.State, c.transport.Mode = mail.EncryptedUnauthenticated, mode
 	c.transport.Observe(cs)
 	c.transport.SNI = printable(c.transport.SNI)
+	c.identify()
 }
 
 // printable keeps at most 255 printable ASCII characters of s; others become "?".

@@ -132,6 +132,11 @@ func serve(t testing.TB, o Options) *testServer {
 	return ts
 }
 
+// socketsOf are the sockets of a server with one listener, as a change needs them.
+func (ts *testServer) socketsOf(l Listener) *Sockets {
+	return &Sockets{open: map[string]*socket{Place{l.Name, l.Address}.key(): ts.doors[0].lease.socket}}
+}
+
 func (ts *testServer) stop() {
 	ts.cancel()
 	<-ts.done

@@ -71,6 +71,7 @@ type Listener struct {
 	Address  string // host:port
 	Mode     Mode
 	Hostname mail.Domain
+	Clients  *ClientCertificates // nil: clients are not asked for certificates
 }
 
 // Floor is the least state that the listener accepts for its purpose, and who demands it.

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -106,6 +107,9 @@ func (s *Server) Change(o Options) error {
 			s.tls[d.Service] = newServiceTLS(d.Service, o.Certificates)
 		}
 	}
+	for service, t := range s.tls {
+		t.accept(clientSums(doors, service))
+	}
 	s.doors = doors
 	s.admission.setLimits(&limits)
 	s.beginAccepting()
@@ -123,6 +127,16 @@ func newDoor(l Listener, limits *Limits, o *Options) (*door, error) {
 		return nil, fmt.Errorf("listener %s has no socket", l.Name)
 	}
 	return d, nil
+}
+
+// clientSums tells what the listeners of a service accept of clients' certificates.
+func clientSums(doors []*door, service Service) (sums [][sha256.Size]byte) {
+	for _, d := range doors {
+		if d.Service == service && d.Clients != nil {
+			sums = append(sums, d.Clients.sum())
+		}
+	}
+	return sums
 }
 
 // countersOf lets a listener of the same name and service count on. mu is held.

@@ -103,7 +103,7 @@ func TestChange(t *testing.T) {
 	address := ts.Addrs()[0].String()
 	l := ts.Listeners()[0]
 	l.Address = "127.0.0.1:0" // as it was opened
-	o = Options{Listeners: []Listener{l}, Sockets: &Sockets{open: map[string]*socket{Place{l.Name, l.Address}.key(): ts.doors[0].lease.socket}}, Handlers: o.Handlers, Limits: o.Limits}
+	o = Options{Listeners: []Listener{l}, Sockets: ts.socketsOf(l), Handlers: o.Handlers, Limits: o.Limits}
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {

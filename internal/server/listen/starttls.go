@@ -100,7 +100,7 @@ func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 	if d := c.server.admission.handshakeDelay(c, time.Now()); d > 0 {
 		c.pause(ctx, d)
 	}
-	t := tls.Server(c.wire, s.outer())
+	t := tls.Server(c.wire, s.outer(variant{demands: c.demands}))
 	if err := c.shakeHands(ctx, t); err != nil {
 		c.count().handshakesFailed.Add(1)
 		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", printableText(err.Error())))

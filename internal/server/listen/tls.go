@@ -2,6 +2,7 @@ package listen
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"slices"
 	"sync"
@@ -21,7 +22,7 @@ var suites = []uint16{
 }
 
 // groups are in the order of preference.
-var groups = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384}
+var groups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384}
 
 // protocols are the ALPN ids. "smtp" is not registered, but used in the field.
 var protocols = map[Service][]string{SMTP: {"smtp"}, Submission: {"smtp"}, IMAP: {"imap"}, POP3: {"pop3"}, HTTP: {"h2", "http/1.1"}}
@@ -37,17 +38,17 @@ var foreign = map[string]bool{
 	"sip/2": true, "tds/8.0": true, "dicom": true, "postgresql": true, "radius/1.0": true, "radius/1.1": true,
 }
 
-// serviceTLS is the TLS side of one service: its configuration and its ticket keys, which live in
+// serviceTLS is the TLS side of one service: its configurations and its ticket keys, which live in
 // memory alone and are shared with no other service, so that a ticket of port 25 is useless on 993.
 type serviceTLS struct {
 	service      Service
 	certificates *Certificates
 
-	mu       sync.Mutex
-	set      *certificateSet // that the configurations were made for
-	keys     []ticketKey     // newest first
-	strict   *tls.Config
-	tolerant *tls.Config // without ALPN, for odd senders to a public MX
+	mu      sync.Mutex
+	set     *certificateSet         // that the configurations were made for
+	clients [][sha256.Size]byte     // what the listeners accept of clients' certificates
+	keys    []ticketKey             // newest first
+	configs map[variant]*tls.Config // made when first needed
 }
 
 type ticketKey struct {
@@ -55,31 +56,26 @@ type ticketKey struct {
 	made time.Time
 }
 
+// variant is what configurations of one service differ in.
+type variant struct {
+	tolerant bool                // without ALPN, for odd senders to a public MX
+	demands  *ClientCertificates // nil: the client is not asked for a certificate
+}
+
 func newServiceTLS(s Service, c *Certificates) *serviceTLS {
 	return &serviceTLS{service: s, certificates: c}
 }
 
 // outer is the configuration that a connection begins with: it only finds the current one.
-func (s *serviceTLS) outer() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols[s.service], GetConfigForClient: s.configFor}
-}
-
-func (s *serviceTLS) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	config, set := s.currentFor(hello)
-	// A resumed session is sent no certificate: this is the one that its first handshake was given, since tickets
-	// end with the set.
-	set.serve(hello)
-	return config, nil
-}
-
-func (s *serviceTLS) currentFor(hello *tls.ClientHelloInfo) (*tls.Config, *certificateSet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refresh(time.Now())
-	if s.service == SMTP && s.tolerates(hello.SupportedProtos) {
-		return s.tolerant, s.set
-	}
-	return s.strict, s.set
+func (s *serviceTLS) outer(v variant) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols[s.service], GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		v.tolerant = s.service == SMTP && s.tolerates(hello.SupportedProtos)
+		config, set := s.config(v)
+		// A resumed session is sent no certificate: this is the one that its first handshake was given, since tickets
+		// end with the set.
+		set.serve(hello)
+		return config, nil
+	}}
 }
 
 // tolerates reports whether a client with this ALPN list is let in without a common id.
@@ -87,6 +83,32 @@ func (s *serviceTLS) tolerates(offered []string) bool {
 	ours := func(id string) bool { return slices.Contains(protocols[s.service], id) }
 	odd := func(id string) bool { return !foreign[id] }
 	return !slices.ContainsFunc(offered, ours) && slices.ContainsFunc(offered, odd)
+}
+
+// accept drops the tickets if what is accepted of clients' certificates is not what it was: each listener has an
+// element.
+func (s *serviceTLS) accept(clients [][sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.clients, clients) {
+		s.clients, s.keys = clients, nil
+	}
+	s.configs = nil // those of listeners that are gone
+}
+
+func (s *serviceTLS) config(v variant) (*tls.Config, *certificateSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh(time.Now())
+	c := s.configs[v]
+	if c == nil {
+		if s.configs == nil {
+			s.configs = map[variant]*tls.Config{}
+		}
+		c = s.build(v)
+		s.configs[v] = c
+	}
+	return c, s.set
 }
 
 // refresh makes new ticket keys when the newest is 12 h old or the certificates have changed.
@@ -106,20 +128,25 @@ func (s *serviceTLS) refresh(now time.Time) {
 		rand.Read(k.key[:]) // never fails
 		s.keys = slices.Insert(s.keys, 0, k)
 	}
-	s.strict = s.build(protocols[s.service])
-	s.tolerant = s.build(nil)
+	s.configs = nil
 }
 
-func (s *serviceTLS) build(alpn []string) *tls.Config {
+func (s *serviceTLS) build(v variant) *tls.Config {
 	set := s.set
 	c := &tls.Config{
 		MinVersion:       tls.VersionTLS12,
 		CipherSuites:     suites,
 		CurvePreferences: groups,
-		NextProtos:       alpn,
+		NextProtos:       protocols[s.service],
 		GetCertificate:   func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return set.serve(h), nil },
 		// Our answers are buffered up to whole records; small first records would only cost more writes.
 		DynamicRecordSizingDisabled: true,
+	}
+	if v.tolerant {
+		c.NextProtos = nil
+	}
+	if v.demands != nil {
+		v.demands.demand(c)
 	}
 	keys := make([][32]byte, len(s.keys))
 	for i, k := range s.keys {

@@ -149,7 +149,7 @@ func TestTicketKeys(t *testing.T) {
 		s := newServiceTLS(IMAP, certs)
 		var made []time.Time
 		for hour := range 100 {
-			s.configFor(&tls.ClientHelloInfo{})
+			s.config(variant{})
 			made = made[:0]
 			for _, k := range s.keys {
 				made = append(made, k.made)
@@ -164,7 +164,7 @@ func TestTicketKeys(t *testing.T) {
 		}
 		before := s.keys[0]
 		time.Sleep(30 * time.Hour) // nobody came
-		s.configFor(&tls.ClientHelloInfo{})
+		s.config(variant{})
 		if len(s.keys) != 1 || s.keys[0] == before {
 			t.Errorf("after a pause: %d keys", len(s.keys))
 		}
