@@ -1,6 +1,7 @@
 // Package sasl speaks the SASL mechanisms of mail (RFC 4422), both ends: PLAIN (RFC 4616), LOGIN
-// (never standardised) and SCRAM-SHA-256 (RFC 5802, RFC 7677). It is grammar and state alone:
-// whether a password or a key is right is asked of a function that the caller gives.
+// (never standardised) and SCRAM (RFC 5802, RFC 7677) with its channel binding; and the server's end of CRAM-MD5
+// (RFC 2195) and EXTERNAL (RFC 4422, appendix A). It is grammar and state alone: whether a password, a key or a
+// certificate is right is asked of a function that the caller gives.
 //
 // A server mechanism is driven by Next, which takes the client's response and returns a challenge
 // or done. A nil response means that the client has sent none yet, as when a command came without
@@ -19,9 +20,14 @@ import "candor/internal/mail"
 
 // The names of the mechanisms, as they are registered and advertised.
 const (
-	Plain       = "PLAIN"
-	Login       = "LOGIN"
-	ScramSHA256 = "SCRAM-SHA-256"
+	Plain           = "PLAIN"
+	Login           = "LOGIN"
+	ScramSHA256     = "SCRAM-SHA-256"
+	ScramSHA256Plus = "SCRAM-SHA-256-PLUS"
+	ScramSHA1       = "SCRAM-SHA-1"
+	ScramSHA1Plus   = "SCRAM-SHA-1-PLUS"
+	CramMD5         = "CRAM-MD5"
+	External        = "EXTERNAL"
 )
 
 // maxMessage bounds each response of a client, in octets. No mechanism here needs more: names and

@@ -2,17 +2,19 @@ package sasl
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
+	_ "crypto/sha1"   // of SCRAM-SHA-1
+	_ "crypto/sha256" // of SCRAM-SHA-256
 	"crypto/subtle"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// Key is a StoredKey or a ServerKey of SCRAM-SHA-256.
-type Key [sha256.Size]byte
+// Key is a StoredKey or a ServerKey of SCRAM; it has the size of the mechanism's hash.
+type Key []byte
 
 // Keys is what a server keeps of a password (RFC 5802, section 3).
 type Keys struct {
@@ -20,38 +22,55 @@ type Keys struct {
 	ServerKey Key
 }
 
-// DeriveKeys computes the keys of a password that Prepare has prepared.
-func DeriveKeys(prepared, salt []byte, iterations int) Keys {
-	salted := hi(prepared, salt, iterations)
-	defer clear(salted[:])
-	client := mac(salted[:], "Client Key")
-	defer clear(client[:])
-	return Keys{sha256.Sum256(client[:]), mac(salted[:], "Server Key")}
+// DeriveKeys computes the keys of a password that Prepare has prepared. The hash is crypto.SHA256 for
+// SCRAM-SHA-256, crypto.SHA1 for SCRAM-SHA-1.
+func DeriveKeys(hash crypto.Hash, prepared, salt []byte, iterations int) Keys {
+	salted := hi(hash, prepared, salt, iterations)
+	defer clear(salted)
+	client := mac(hash, salted, "Client Key")
+	defer clear(client)
+	return Keys{digest(hash, client), mac(hash, salted, "Server Key")}
 }
 
 // hi is Hi() of RFC 5802, section 2.2: PBKDF2 with one block of output. The standard library's
 // PBKDF2 wants the password as a string, which cannot be wiped.
-func hi(password, salt []byte, iterations int) Key {
-	h := hmac.New(sha256.New, password)
+func hi(hash crypto.Hash, password, salt []byte, iterations int) Key {
+	h := hmac.New(hash.New, password)
 	h.Write(salt)
 	h.Write([]byte{0, 0, 0, 1})
-	var u, sum Key
-	h.Sum(u[:0])
-	sum = u
+	u := h.Sum(nil)
+	sum := bytes.Clone(u)
 	for range iterations - 1 {
 		h.Reset()
-		h.Write(u[:])
-		h.Sum(u[:0])
-		subtle.XORBytes(sum[:], sum[:], u[:])
+		h.Write(u)
+		u = h.Sum(u[:0])
+		subtle.XORBytes(sum, sum, u)
 	}
 	return sum
 }
 
-func mac(key []byte, text string) (sum Key) {
-	h := hmac.New(sha256.New, key)
+func mac(hash crypto.Hash, key []byte, text string) Key {
+	h := hmac.New(hash.New, key)
 	h.Write([]byte(text))
-	h.Sum(sum[:0])
-	return sum
+	return h.Sum(nil)
+}
+
+func digest(hash crypto.Hash, key []byte) Key {
+	h := hash.New()
+	h.Write(key)
+	return h.Sum(nil)
+}
+
+// scramHash takes the name of a SCRAM mechanism apart.
+func scramHash(mechanism string) (hash crypto.Hash, plus bool) {
+	name, plus := strings.CutSuffix(mechanism, "-PLUS")
+	switch name {
+	case ScramSHA256:
+		return crypto.SHA256, plus
+	case ScramSHA1:
+		return crypto.SHA1, plus
+	}
+	panic("sasl: " + mechanism + " is no mechanism of SCRAM")
 }
 
 // ServerError is a server-error-value of RFC 5802, section 7: what a SCRAM server tells its client
@@ -63,6 +82,10 @@ type ServerError string
 const (
 	ErrInvalidProof            ServerError = "invalid-proof"
 	ErrChannelBindingsMismatch ServerError = "channel-bindings-dont-match"
+	ErrChannelBindingType      ServerError = "unsupported-channel-binding-type"
+	// ErrChannelBindingSupported answers a client that could bind but believes that we cannot: somebody between may have
+	// removed the -PLUS names from our list.
+	ErrChannelBindingSupported ServerError = "server-does-support-channel-binding"
 	ErrExtensionsNotSupported  ServerError = "extensions-not-supported"
 	ErrInvalidUsernameEncoding ServerError = "invalid-username-encoding"
 	ErrOther                   ServerError = "other-error"
@@ -82,7 +105,8 @@ func newNonce() string {
 // clientFirst is the client-first-message (RFC 5802, section 7).
 type clientFirst struct {
 	gs2      string // gs2-header, whose base64 comes back in the final message
-	binding  byte   // gs2-cbind-flag: 'n', 'y' or 'p'
+	flag     byte   // gs2-cbind-flag: 'n', 'y' or 'p'
+	binding  string // the type of channel binding, after "p="
 	authzid  string
 	username string
 	nonce    string
@@ -93,13 +117,13 @@ type clientFirst struct {
 // what we do not do gives a ServerError.
 func parseClientFirst(message []byte) (clientFirst, error) {
 	if len(message) > maxMessage || !utf8.Valid(message) || bytes.IndexByte(message, 0) >= 0 {
-		return clientFirst{}, malformed(ScramSHA256)
+		return clientFirst{}, malformed("SCRAM")
 	}
 	var m clientFirst
 	flag, rest, ok1 := strings.Cut(string(message), ",")
 	authzid, bare, ok2 := strings.Cut(rest, ",")
 	if !ok1 || !ok2 || !m.header(flag, authzid) {
-		return clientFirst{}, malformed(ScramSHA256)
+		return clientFirst{}, malformed("SCRAM")
 	}
 	m.gs2 = flag + "," + authzid + ","
 	m.bare = bare
@@ -115,7 +139,7 @@ func parseClientFirst(message []byte) (clientFirst, error) {
 	m.username = username
 	m.nonce, ok1 = strings.CutPrefix(nonce, "r=")
 	if !ok || !ok1 || !validNonce(m.nonce) || more && !validExtensions(extensions) {
-		return clientFirst{}, malformed(ScramSHA256)
+		return clientFirst{}, malformed("SCRAM")
 	}
 	return m, nil
 }
@@ -128,7 +152,10 @@ func (m *clientFirst) header(flag, authzid string) bool {
 	default:
 		return false
 	}
-	m.binding = flag[0]
+	m.flag = flag[0]
+	if m.flag == 'p' {
+		m.binding = flag[2:]
+	}
 	if authzid == "" {
 		return true
 	}
@@ -145,19 +172,19 @@ type clientFinal struct {
 	withoutProof string
 }
 
-// parseClientFinal takes a client-final-message apart. The proof is last by the grammar, so that
-// all before it can be signed.
-func parseClientFinal(message []byte) (clientFinal, error) {
+// parseClientFinal takes a client-final-message apart, whose proof has size octets. The proof is last by the
+// grammar, so that all before it can be signed.
+func parseClientFinal(message []byte, size int) (clientFinal, error) {
 	i := bytes.LastIndex(message, []byte(",p="))
 	if len(message) > maxMessage || i < 0 || !utf8.Valid(message) || bytes.IndexByte(message, 0) >= 0 {
-		return clientFinal{}, malformed(ScramSHA256)
+		return clientFinal{}, malformed("SCRAM")
 	}
 	m := clientFinal{withoutProof: string(message[:i])}
 	proof, err := decode(message[i+3:])
-	if err != nil || len(proof) != len(m.proof) {
-		return clientFinal{}, malformed(ScramSHA256)
+	if err != nil || len(proof) != size {
+		return clientFinal{}, malformed("SCRAM")
 	}
-	copy(m.proof[:], proof)
+	m.proof = proof
 	binding, rest, _ := strings.Cut(m.withoutProof, ",")
 	nonce, extensions, more := strings.Cut(rest, ",")
 	binding, ok1 := strings.CutPrefix(binding, "c=")
@@ -165,7 +192,7 @@ func parseClientFinal(message []byte) (clientFinal, error) {
 	var ok2 bool
 	m.nonce, ok2 = strings.CutPrefix(nonce, "r=")
 	if err != nil || !ok1 || !ok2 || !validNonce(m.nonce) || more && !validExtensions(extensions) {
-		return clientFinal{}, malformed(ScramSHA256)
+		return clientFinal{}, malformed("SCRAM")
 	}
 	return m, nil
 }
@@ -185,7 +212,7 @@ func (m serverFirst) String() string {
 func parseServerFirst(message []byte) (serverFirst, error) {
 	parts := strings.SplitN(string(message), ",", 4)
 	if len(message) > maxMessage || !utf8.Valid(message) || len(parts) < 3 || len(parts) == 4 && !validExtensions(parts[3]) {
-		return serverFirst{}, malformed(ScramSHA256)
+		return serverFirst{}, malformed("SCRAM")
 	}
 	nonce, ok1 := strings.CutPrefix(parts[0], "r=")
 	salt, ok2 := strings.CutPrefix(parts[1], "s=")
@@ -195,7 +222,7 @@ func parseServerFirst(message []byte) (serverFirst, error) {
 	m.salt, err1 = decode([]byte(salt))
 	m.iterations, err2 = strconv.Atoi(count)
 	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil || !validNonce(nonce) || len(m.salt) == 0 || m.iterations < 1 || count[0] == '+' {
-		return serverFirst{}, malformed(ScramSHA256)
+		return serverFirst{}, malformed("SCRAM")
 	}
 	return m, nil
 }

@@ -2,6 +2,7 @@ package sasl
 
 import (
 	"context"
+	"crypto"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -29,7 +30,7 @@ func vectorKeys(t testing.TB) ScramCredentials {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ScramCredentials{salt, 4096, []Keys{DeriveKeys([]byte("pencil"), salt, 4096)}}
+	return ScramCredentials{salt, 4096, []Keys{DeriveKeys(crypto.SHA256, []byte("pencil"), salt, 4096)}}
 }
 
 func TestDeriveKeys(t *testing.T) {
@@ -46,7 +47,7 @@ func TestDeriveKeys(t *testing.T) {
 func vectorServer(t testing.TB, extra ...Keys) *ScramServer {
 	c := vectorKeys(t)
 	c.Keys = append(extra, c.Keys...)
-	s := NewScramServer(func(context.Context, string) (ScramCredentials, error) { return c, nil })
+	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return c, nil })
 	s.nonce = func() string { return vectorServerNonce }
 	return s
 }
@@ -75,7 +76,7 @@ func TestScramServerVector(t *testing.T) {
 }
 
 func TestScramClientVector(t *testing.T) {
-	c := NewScramClient("user", []byte("pencil"))
+	c := NewScramClient(ScramSHA256, nil, "user", []byte("pencil"))
 	c.nonce = vectorClientNonce
 	if got := string(c.Start()); got != vectorClientFirst {
 		t.Errorf("Start = %q", got)
@@ -110,7 +111,7 @@ func TestScramClientRefuses(t *testing.T) {
 		"empty":                 "",
 		"final message at once": vectorServerFinal,
 	} {
-		c := NewScramClient("user", []byte("pencil"))
+		c := NewScramClient(ScramSHA256, nil, "user", []byte("pencil"))
 		c.nonce = vectorClientNonce
 		if got, err := c.Next([]byte(first)); err == nil {
 			t.Errorf("%s: answered %q", name, got)
@@ -125,7 +126,7 @@ func TestScramClientRefuses(t *testing.T) {
 		"server error":    "e=invalid-proof",
 		"empty":           "",
 	} {
-		c := NewScramClient("user", []byte("pencil"))
+		c := NewScramClient(ScramSHA256, nil, "user", []byte("pencil"))
 		c.nonce = vectorClientNonce
 		if _, err := c.Next([]byte(vectorServerFirst)); err != nil {
 			t.Fatal(err)
@@ -185,7 +186,7 @@ func TestScramFirstAccepted(t *testing.T) {
 		{"UTF-8", "n,,n=ünïcode@dömäin.test,r=abc", "ünïcode@dömäin.test"},
 	} {
 		var login string
-		s := NewScramServer(func(_ context.Context, l string) (ScramCredentials, error) {
+		s := NewScramServer(ScramSHA256, nil, func(_ context.Context, l string) (ScramCredentials, error) {
 			login = l
 			return vectorKeys(t), nil
 		})
@@ -248,7 +249,7 @@ func TestScramTextIsOne(t *testing.T) {
 
 func TestScramLookupFails(t *testing.T) {
 	busy := mail.Errorf(mail.Unavailable, "busy")
-	s := NewScramServer(func(context.Context, string) (ScramCredentials, error) { return ScramCredentials{}, busy })
+	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return ScramCredentials{}, busy })
 	if challenge, done, err := s.Next(t.Context(), []byte(vectorClientFirst)); challenge != nil || done || !errors.Is(err, busy) {
 		t.Errorf("%q, %v, %v; want the error of the lookup", challenge, done, err)
 	}
@@ -266,11 +267,11 @@ func TestScramPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := NewScramServer(func(_ context.Context, login string) (ScramCredentials, error) {
+	ours := NewScramServer(ScramSHA256, nil, func(_ context.Context, login string) (ScramCredentials, error) {
 		if login != user {
 			t.Errorf("the server saw the name %q", login)
 		}
-		return ScramCredentials{salt, 4096, []Keys{DeriveKeys(prepared, salt, 4096)}}, nil
+		return ScramCredentials{salt, 4096, []Keys{DeriveKeys(crypto.SHA256, prepared, salt, 4096)}}, nil
 	})
 	conversation := peer.NewConversation()
 	response, err := conversation.Step("")
@@ -296,7 +297,7 @@ func TestScramPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	their, client := theirs.NewConversation(), NewScramClient(user, []byte(password))
+	their, client := theirs.NewConversation(), NewScramClient(ScramSHA256, nil, user, []byte(password))
 	out := client.Start()
 	for range 2 {
 		challenge, err := their.Step(string(out))
@@ -313,10 +314,10 @@ func TestScramPeer(t *testing.T) {
 }
 
 func TestScramBothEnds(t *testing.T) {
-	if err := converse(t, NewScramClient("user", []byte("pencil")), vectorServer(t)); err != nil {
+	if err := converse(t, NewScramClient(ScramSHA256, nil, "user", []byte("pencil")), vectorServer(t)); err != nil {
 		t.Errorf("right password: %v", err)
 	}
-	if err := converse(t, NewScramClient("user", []byte("pen")), vectorServer(t)); !mail.IsKind(err, mail.AuthFailed) {
+	if err := converse(t, NewScramClient(ScramSHA256, nil, "user", []byte("pen")), vectorServer(t)); !mail.IsKind(err, mail.AuthFailed) {
 		t.Errorf("wrong password: %v", err)
 	}
 }

@@ -1,8 +1,8 @@
 package sasl
 
 import (
+	"crypto"
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"strings"
@@ -17,29 +17,47 @@ const (
 	maxIterations = 1 << 20
 )
 
-// ScramClient is the client's end of SCRAM-SHA-256 without channel binding. It is not to be used
-// concurrently.
+// ScramClient is the client's end of SCRAM. It is not to be used concurrently.
 type ScramClient struct {
-	user     string
-	password []byte
-	nonce    string
-	step     func(*ScramClient, []byte) ([]byte, error)
+	mechanism string
+	hash      crypto.Hash
+	gs2       string
+	binding   []byte
+	user      string
+	password  []byte
+	nonce     string
+	step      func(*ScramClient, []byte) ([]byte, error)
 	// signature is what the server has to answer; verified says that it did.
 	signature Key
 	verified  bool
 }
 
-// NewScramClient begins an exchange for user. The password is the caller's and is not kept beyond
-// the exchange.
-func NewScramClient(user string, password []byte) *ScramClient {
-	return &ScramClient{user: user, password: password, nonce: newNonce(), step: (*ScramClient).serverFirst}
+// NewScramClient begins an exchange for user by the mechanism of that name. The password is the caller's and is not
+// kept beyond the exchange.
+//
+// A -PLUS mechanism is bound to the channel, by tls-exporter where the connection has it. With another a channel
+// tells the server that the client would have bound if it had been offered; nil says that it cannot bind.
+func NewScramClient(mechanism string, channel *Channel, user string, password []byte) *ScramClient {
+	hash, plus := scramHash(mechanism)
+	c := &ScramClient{
+		mechanism: mechanism, hash: hash, gs2: "n,,", user: user, password: password, nonce: newNonce(),
+		step: (*ScramClient).serverFirst,
+	}
+	switch {
+	case plus:
+		kind, data := channel.best()
+		c.gs2, c.binding = "p="+kind+",,", data
+	case channel != nil:
+		c.gs2 = "y,,"
+	}
+	return c
 }
 
 // Mechanism returns the mechanism's name.
-func (c *ScramClient) Mechanism() string { return ScramSHA256 }
+func (c *ScramClient) Mechanism() string { return c.mechanism }
 
 // Start returns the client-first-message.
-func (c *ScramClient) Start() []byte { return []byte("n,," + c.bare()) }
+func (c *ScramClient) Start() []byte { return []byte(c.gs2 + c.bare()) }
 
 func (c *ScramClient) bare() string {
 	return "n=" + nameEscaper.Replace(c.user) + ",r=" + c.nonce
@@ -92,20 +110,18 @@ func (c *ScramClient) serverFirst(challenge []byte) ([]byte, error) {
 	}
 	defer clear(prepared)
 	c.step = (*ScramClient).serverFinal
-	return c.final(hi(prepared, first.salt, first.iterations), string(challenge), first.nonce), nil
+	return c.final(hi(c.hash, prepared, first.salt, first.iterations), string(challenge), first.nonce), nil
 }
 
 // final makes the client-final-message and notes the signature that must come back.
 func (c *ScramClient) final(salted Key, serverFirst, nonce string) []byte {
-	withoutProof := "c=" + Encode([]byte("n,,")) + ",r=" + nonce
+	withoutProof := "c=" + Encode(append([]byte(c.gs2), c.binding...)) + ",r=" + nonce
 	message := authMessage(c.bare(), serverFirst, withoutProof)
-	client, server := mac(salted[:], "Client Key"), mac(salted[:], "Server Key")
-	stored := sha256.Sum256(client[:])
-	signature := mac(stored[:], message)
-	var proof Key
-	subtle.XORBytes(proof[:], client[:], signature[:])
-	c.signature = mac(server[:], message)
-	return []byte(withoutProof + ",p=" + Encode(proof[:]))
+	client, server := mac(c.hash, salted, "Client Key"), mac(c.hash, salted, "Server Key")
+	proof := mac(c.hash, digest(c.hash, client), message)
+	subtle.XORBytes(proof, proof, client)
+	c.signature = mac(c.hash, server, message)
+	return []byte(withoutProof + ",p=" + Encode(proof))
 }
 
 func (c *ScramClient) serverFinal(challenge []byte) ([]byte, error) {
@@ -113,9 +129,9 @@ func (c *ScramClient) serverFinal(challenge []byte) ([]byte, error) {
 	v, ok := strings.CutPrefix(text, "v=")
 	signature, err := decode([]byte(v))
 	if !ok || err != nil {
-		return nil, malformed(ScramSHA256)
+		return nil, malformed("SCRAM")
 	}
-	if !hmac.Equal(signature, c.signature[:]) {
+	if !hmac.Equal(signature, c.signature) {
 		return nil, failed(errNotProved)
 	}
 	c.verified = true

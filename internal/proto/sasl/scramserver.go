@@ -2,8 +2,8 @@ package sasl
 
 import (
 	"context"
+	"crypto"
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 )
@@ -22,21 +22,29 @@ type ScramCredentials struct {
 // exchange as it stands.
 type Lookup func(ctx context.Context, login string) (ScramCredentials, error)
 
-// ScramServer is the server's end of SCRAM-SHA-256 without channel binding. It is not to be used
-// concurrently.
+// ScramServer is the server's end of SCRAM. It is not to be used concurrently.
 type ScramServer struct {
+	hash        crypto.Hash
+	plus        bool
+	channel     *Channel
 	lookup      Lookup
 	nonce       func() string
 	step        func(*ScramServer, context.Context, []byte) ([]byte, bool, error)
 	first       clientFirst
+	binding     []byte // the channel's
 	challenge   serverFirst
 	credentials ScramCredentials
 	matched     int
 }
 
-// NewScramServer begins an exchange with users that lookup finds.
-func NewScramServer(lookup Lookup) *ScramServer {
-	return &ScramServer{lookup: lookup, nonce: newNonce, step: (*ScramServer).clientFirst, matched: -1}
+// NewScramServer begins an exchange by the mechanism of that name, with users that lookup finds. The channel is what
+// a -PLUS mechanism binds to; it is nil where none is offered.
+func NewScramServer(mechanism string, channel *Channel, lookup Lookup) *ScramServer {
+	hash, plus := scramHash(mechanism)
+	return &ScramServer{
+		hash: hash, plus: plus, channel: channel, lookup: lookup, nonce: newNonce,
+		step: (*ScramServer).clientFirst, matched: -1,
+	}
 }
 
 // Next takes the client's first and final messages. On success the challenge is the
@@ -62,34 +70,62 @@ func (s *ScramServer) Next(ctx context.Context, response []byte) (challenge []by
 // Matched returns which of the credentials' keys made the proof, once done; otherwise -1.
 func (s *ScramServer) Matched() int { return s.matched }
 
+// Flag returns how the client stands to channel binding, once it has spoken: "n" (it cannot), "y" (it can, but
+// believes that we cannot) or the type that it binds by; before that "".
+func (s *ScramServer) Flag() string {
+	switch s.first.flag {
+	case 0:
+		return ""
+	case 'p':
+		return s.first.binding
+	}
+	return string(s.first.flag)
+}
+
 func (s *ScramServer) clientFirst(ctx context.Context, response []byte) ([]byte, bool, error) {
 	first, err := parseClientFirst(response)
 	if err != nil {
 		return nil, false, err
 	}
-	// The name without -PLUS leaves binding out (RFC 5802, section 6). "y" says that the client
-	// could bind but saw no -PLUS, which is true: none is offered.
-	if first.binding == 'p' {
-		return nil, false, failed(ErrChannelBindingsMismatch)
+	s.first = first
+	if s.credentials, err = s.lookup(ctx, first.username); err != nil {
+		return nil, false, err
+	}
+	if err := s.bind(); err != nil {
+		return nil, false, err
 	}
 	if first.authzid != "" && first.authzid != first.username {
 		return nil, false, failed(ErrOther)
 	}
-	if s.credentials, err = s.lookup(ctx, first.username); err != nil {
-		return nil, false, err
-	}
-	s.first = first
 	s.challenge = serverFirst{first.nonce + s.nonce(), s.credentials.Salt, s.credentials.Iterations}
 	s.step = (*ScramServer).clientFinal
 	return []byte(s.challenge.String()), false, nil
 }
 
+// bind finds the data that the exchange is bound to. The name of the mechanism and the client's flag must agree
+// (RFC 5802, section 6).
+func (s *ScramServer) bind() error {
+	switch {
+	case s.plus != (s.first.flag == 'p'):
+		return failed(ErrChannelBindingsMismatch)
+	case s.first.flag == 'y' && s.channel != nil:
+		return failed(ErrChannelBindingSupported)
+	case s.plus:
+		data := s.channel.data(s.first.binding)
+		if data == nil {
+			return failed(ErrChannelBindingType)
+		}
+		s.binding = data
+	}
+	return nil
+}
+
 func (s *ScramServer) clientFinal(_ context.Context, response []byte) ([]byte, bool, error) {
-	final, err := parseClientFinal(response)
+	final, err := parseClientFinal(response, s.hash.Size())
 	if err != nil {
 		return nil, false, err
 	}
-	if string(final.binding) != s.first.gs2 {
+	if !hmac.Equal(final.binding, append([]byte(s.first.gs2), s.binding...)) {
 		return nil, false, failed(ErrChannelBindingsMismatch)
 	}
 	if final.nonce != s.challenge.nonce {
@@ -97,15 +133,15 @@ func (s *ScramServer) clientFinal(_ context.Context, response []byte) ([]byte, b
 	}
 	message := authMessage(s.first.bare, s.challenge.String(), final.withoutProof)
 	for i, k := range s.credentials.Keys {
-		if k.proves(final.proof, message) {
+		if k.proves(s.hash, final.proof, message) {
 			s.matched = i
 		}
 	}
 	if s.matched < 0 {
 		return nil, false, failed(ErrInvalidProof)
 	}
-	signature := mac(s.credentials.Keys[s.matched].ServerKey[:], message)
-	return []byte("v=" + Encode(signature[:])), true, nil
+	signature := mac(s.hash, s.credentials.Keys[s.matched].ServerKey, message)
+	return []byte("v=" + Encode(signature)), true, nil
 }
 
 // authMessage is AuthMessage of RFC 5802, section 3.
@@ -114,10 +150,8 @@ func authMessage(clientFirstBare, serverFirst, clientFinalWithoutProof string) s
 }
 
 // proves reports whether proof was made with the password of k.
-func (k Keys) proves(proof Key, message string) bool {
-	signature := mac(k.StoredKey[:], message)
-	var client Key
-	subtle.XORBytes(client[:], proof[:], signature[:])
-	stored := sha256.Sum256(client[:])
-	return hmac.Equal(stored[:], k.StoredKey[:])
+func (k Keys) proves(hash crypto.Hash, proof Key, message string) bool {
+	client := mac(hash, k.StoredKey, message)
+	subtle.XORBytes(client, proof, client)
+	return hmac.Equal(digest(hash, client), k.StoredKey)
 }

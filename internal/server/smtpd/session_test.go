@@ -352,7 +352,7 @@ func TestScram(t *testing.T) {
 		c.r = bufio.NewReader(c.Conn)
 		c.send("EHLO x\r\n")
 		c.want("220", "250")
-		x := sasl.NewScramClient("ann@example.org", []byte(password))
+		x := sasl.NewScramClient(sasl.ScramSHA256, nil, "ann@example.org", []byte(password))
 		c.send("AUTH SCRAM-SHA-256 " + smtp.EncodeResponse(x.Start()) + "\r\n")
 		line := c.challenge()
 		for strings.HasPrefix(line, "334 ") {

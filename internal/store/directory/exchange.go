@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 	case sasl.Login:
 		x.mechanism = sasl.NewLoginServer(x.password)
 	case sasl.ScramSHA256:
-		x.scram = sasl.NewScramServer(x.credentials)
+		x.scram = sasl.NewScramServer(a.Mechanism, nil, x.credentials)
 		x.mechanism = x.scram
 	}
 	return x, nil
@@ -141,7 +142,7 @@ func (x *Exchange) credentials(_ context.Context, login string) (sasl.ScramCrede
 		}
 	}
 	if len(found.Keys) == 0 {
-		found.Keys = []sasl.Keys{unknownKeys()}
+		found.Keys = []sasl.Keys{unknownKeys(crypto.SHA256)}
 	}
 	return found, nil
 }

@@ -398,7 +398,7 @@ func TestScramLastWord(t *testing.T) {
 		for _, c := range [][2]string{{"alice", "wrong"}, {"carol", "x"}, {"off@example.org", "off"}, {"postmaster@example.org", "x"}} {
 			x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 			must(t, err)
-			client := sasl.NewScramClient(c[0], []byte(c[1]))
+			client := sasl.NewScramClient(sasl.ScramSHA256, nil, c[0], []byte(c[1]))
 			challenge, _, err := x.Next(t.Context(), client.Start())
 			must(t, err)
 			final, err := client.Next(challenge)

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/base64"
@@ -113,7 +114,7 @@ type scramRecord struct {
 
 // MarshalJSON writes the keys in base64.
 func (k *scramKeys) MarshalJSON() ([]byte, error) {
-	return json.Marshal(scramRecord{k.Iterations, k.StoredKey[:], k.ServerKey[:]})
+	return json.Marshal(scramRecord{k.Iterations, k.StoredKey, k.ServerKey})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -122,10 +123,10 @@ func (k *scramKeys) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return err
 	}
-	if len(r.StoredKey) != len(k.StoredKey) || len(r.ServerKey) != len(k.ServerKey) || r.Iterations != scramIterations {
+	if size := crypto.SHA256.Size(); len(r.StoredKey) != size || len(r.ServerKey) != size || r.Iterations != scramIterations {
 		return errDamaged
 	}
-	*k = scramKeys{r.Iterations, sasl.Keys{StoredKey: sasl.Key(r.StoredKey), ServerKey: sasl.Key(r.ServerKey)}}
+	*k = scramKeys{r.Iterations, sasl.Keys{StoredKey: r.StoredKey, ServerKey: r.ServerKey}}
 	return nil
 }
 
@@ -148,7 +149,7 @@ func (v verifiers) names() []string {
 func (d *Directory) newVerifiers(salt, prepared []byte) verifiers {
 	return verifiers{
 		Argon2id: newArgon2id(d.cost, prepared),
-		Scram:    &scramKeys{scramIterations, sasl.DeriveKeys(prepared, salt, scramIterations)},
+		Scram:    &scramKeys{scramIterations, sasl.DeriveKeys(crypto.SHA256, prepared, salt, scramIterations)},
 	}
 }
 
@@ -169,8 +170,9 @@ func (d *Directory) hash(ctx context.Context, salt []byte, password string) (v v
 }
 
 // unknownKeys returns SCRAM keys that no password leads to.
-func unknownKeys() (k sasl.Keys) {
-	_, _ = rand.Read(k.StoredKey[:]) // never fails
-	_, _ = rand.Read(k.ServerKey[:])
+func unknownKeys(hash crypto.Hash) sasl.Keys {
+	k := sasl.Keys{StoredKey: make(sasl.Key, hash.Size()), ServerKey: make(sasl.Key, hash.Size())}
+	_, _ = rand.Read(k.StoredKey) // never fails
+	_, _ = rand.Read(k.ServerKey)
 	return k
 }
