@@ -21,16 +21,17 @@ func (s *session) authenticate(ctx context.Context, a imap.Authenticate) (imap.R
 		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
 	x, err := s.server.directory.StartSASL(ctx, proof, s.attempt(a.Mechanism, a.Initial != nil))
-	if mail.IsKind(err, mail.Unsupported) {
-		return imap.Response{}, mail.Wrap(mail.Unsupported, err, "Mechanism not offered")
-	}
 	if err != nil {
 		return imap.Response{}, s.failedLogin(a.Mechanism, "", err)
 	}
 	if err := s.exchange(ctx, x, a.Initial); err != nil {
 		return imap.Response{}, s.failedLogin(a.Mechanism, x.Login(), err)
 	}
-	return s.welcome(ctx, a.Mechanism, x.Account())
+	binding := x.Binding()
+	if binding != "none" {
+		s.conn.Bound()
+	}
+	return s.welcome(ctx, a.Mechanism, binding, x.Account())
 }
 
 // exchange passes challenges and responses between the client and x until x is done.

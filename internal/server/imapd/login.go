@@ -24,15 +24,15 @@ func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error
 	if err != nil {
 		return imap.Response{}, s.failedLogin(loginMethod, a.User, err)
 	}
-	return s.welcome(ctx, loginMethod, account)
+	return s.welcome(ctx, loginMethod, "none", account)
 }
 
 func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
 	return directory.Attempt{Service: directory.IMAP, Mechanism: mechanism, Initial: initial, Peer: s.conn.Peer(), Program: s.program}
 }
 
-// welcome begins the authenticated state.
-func (s *session) welcome(ctx context.Context, method string, a directory.Account) (imap.Response, error) {
+// welcome begins the authenticated state. The binding is that of the login to the TLS channel.
+func (s *session) welcome(ctx context.Context, method, binding string, a directory.Account) (imap.Response, error) {
 	account, err := s.server.mailboxes.Account(ctx, a.ID)
 	if err != nil {
 		return imap.Response{}, err
@@ -44,7 +44,7 @@ func (s *session) welcome(ctx context.Context, method string, a directory.Accoun
 	s.account, s.user, s.method = account, a.Address.String(), method
 	s.conn.Authenticated()
 	s.server.stats.logins.Add(1)
-	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method), slog.String("cb", "none"))
+	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method), slog.String("cb", binding))
 	return imap.Response{Code: "CAPABILITY " + s.capabilities(), Text: "Logged in"}, nil
 }
 
@@ -66,6 +66,9 @@ func (s *session) failedLogin(method, user string, err error) error {
 			s.bye("Too many failed logins")
 		}
 		return mail.Wrap(mail.AuthFailed, err, "Authentication failed")
+	case mail.IsKind(err, mail.Unsupported):
+		s.denied(method, user, directory.Reason(err))
+		return mail.Wrap(mail.Unsupported, err, "Mechanism not offered")
 	case mail.IsKind(err, mail.Unavailable):
 		s.denied(method, user, "unavailable")
 		return mail.Wrap(mail.Unavailable, err, "Temporary authentication failure")

@@ -29,6 +29,9 @@ func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
 	attempt := s.attempt(strings.ToUpper(string(mechanism)), hasInitial)
 	proof, _ := s.conn.Encrypted()
 	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
+	if mail.IsKind(err, mail.Unsupported) {
+		s.notOffered("", attempt.Mechanism, err)
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -41,7 +44,11 @@ func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
 	if err := s.exchange(ctx, x, response); err != nil {
 		return s.exchangeFailed(x, attempt.Mechanism, err)
 	}
-	return s.enter(ctx, x.Account(), attempt.Mechanism)
+	binding := x.Binding()
+	if binding != "none" {
+		s.conn.Bound()
+	}
+	return s.enter(ctx, x.Account(), attempt.Mechanism, binding)
 }
 
 func (s *session) listMechanisms() reply {

@@ -33,12 +33,22 @@ func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
 	if err != nil {
 		return reply{}, s.denied(login, attempt.Mechanism, err)
 	}
-	return s.enter(ctx, account, attempt.Mechanism)
+	return s.enter(ctx, account, attempt.Mechanism, "none")
 }
 
 // apop is never offered: it needs passwords kept in clear.
-func (s *session) apop(context.Context, arguments) (reply, error) {
-	return reply{}, mail.Errorf(mail.Unsupported, "APOP is not offered; use USER or AUTH")
+func (s *session) apop(ctx context.Context, args arguments) (reply, error) {
+	name, _ := split(args)
+	err := s.server.Directory.NotOffered(ctx, s.attempt("APOP", true))
+	s.notOffered(string(name), "APOP", err)
+	return reply{}, mail.Wrap(mail.Unsupported, err, "APOP is not offered; use USER or AUTH")
+}
+
+// notOffered counts and logs a login by a mechanism that is not offered. It is no try at a password.
+func (s *session) notOffered(login, mechanism string, err error) {
+	s.server.stats.loginFailures.Add(1)
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", mechanism),
+		slog.String("reason", directory.Reason(err)))
 }
 
 func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
@@ -64,11 +74,11 @@ func (s *session) denied(login, mechanism string, err error) error {
 	return err
 }
 
-// enter opens the maildrop of an account that has logged in.
-func (s *session) enter(ctx context.Context, account directory.Account, mechanism string) (reply, error) {
+// enter opens the maildrop of an account that has logged in. The binding is that of the login to the TLS channel.
+func (s *session) enter(ctx context.Context, account directory.Account, mechanism, binding string) (reply, error) {
 	s.account = account
 	s.server.stats.logins.Add(1)
-	s.log(slog.LevelInfo, "login ok", slog.String("user", account.Address.String()), slog.String("method", mechanism), slog.String("cb", "none"))
+	s.log(slog.LevelInfo, "login ok", slog.String("user", account.Address.String()), slog.String("method", mechanism), slog.String("cb", binding))
 	if err := s.maildrop.open(ctx, s.server.Mailboxes, account.ID); err != nil {
 		return reply{}, err
 	}

@@ -54,11 +54,14 @@ func (s *session) auth(ctx context.Context, cmd smtp.Auth) (smtp.Reply, error) {
 	if err != nil {
 		return s.denied(x, cmd.Mechanism, err)
 	}
-	account := x.Account()
+	account, binding := x.Account(), x.Binding()
+	if binding != "none" {
+		s.conn.Bound()
+	}
 	s.account, s.mechanism = &account, cmd.Mechanism
 	s.conn.Authenticated()
 	s.server.counters.logins.Add(1)
-	s.logLogin("login ok", slog.String("user", account.Address.String()), slog.String("method", cmd.Mechanism), slog.String("cb", "none"))
+	s.logLogin("login ok", slog.String("user", account.Address.String()), slog.String("method", cmd.Mechanism), slog.String("cb", binding))
 	return smtp.NewReply(235, "2.7.0", "Authentication successful"), nil
 }
 

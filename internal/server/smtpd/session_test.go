@@ -341,19 +341,29 @@ func (a plainAuth) Start(*netsmtp.ServerInfo) (string, []byte, error) {
 func (plainAuth) Next([]byte, bool) ([]byte, error) { return nil, nil }
 
 // TestScram logs in by a mechanism whose server speaks last: that word is a challenge here, which is
-// answered with an empty response (RFC 4954, section 4).
+// answered with an empty response (RFC 4954, section 4). With -PLUS the state is authenticated-bound.
 func TestScram(t *testing.T) {
 	w := mailtest.NewWorld(t, people)
 	s, _ := serve(t, w, smtpd.Options{})
 	addr := w.Serve(t, listen.Submission, listen.Implicit, s.Handler())
-	for password, code := range map[string]string{"pencil": "235", "wrong": "535"} {
+	for _, tc := range []struct{ mechanism, password, code, logged string }{
+		{sasl.ScramSHA256, "pencil", "235", "cb=none tls.state=encrypted-unauthenticated"},
+		{sasl.ScramSHA256, "wrong", "535", "reason=wrong tls.state=encrypted-unauthenticated"},
+		{sasl.ScramSHA256Plus, "pencil", "235", "cb=exporter tls.state=authenticated-bound"},
+		{sasl.ScramSHA256Plus, "wrong", "535", "reason=wrong tls.state=encrypted-unauthenticated"},
+	} {
 		c := dial(t, addr)
-		c.Conn = tls.Client(c.Conn, w.ClientTLS())
-		c.r = bufio.NewReader(c.Conn)
+		conn := tls.Client(c.Conn, w.ClientTLS())
+		c.Conn, c.r = conn, bufio.NewReader(conn)
 		c.send("EHLO x\r\n")
 		c.want("220", "250")
-		x := sasl.NewScramClient(sasl.ScramSHA256, nil, "ann@example.org", []byte(password))
-		c.send("AUTH SCRAM-SHA-256 " + smtp.EncodeResponse(x.Start()) + "\r\n")
+		var channel *sasl.Channel
+		if tc.mechanism == sasl.ScramSHA256Plus {
+			cs := conn.ConnectionState()
+			channel = sasl.NewChannel(&cs, cs.PeerCertificates[0])
+		}
+		x := sasl.NewScramClient(tc.mechanism, channel, "ann@example.org", []byte(tc.password))
+		c.send("AUTH " + tc.mechanism + " " + smtp.EncodeResponse(x.Start()) + "\r\n")
 		line := c.challenge()
 		for strings.HasPrefix(line, "334 ") {
 			challenge, err := smtp.DecodeResponse(strings.TrimSpace(line[4:]))
@@ -371,10 +381,10 @@ func TestScram(t *testing.T) {
 			c.send(text + "\r\n")
 			line = c.challenge()
 		}
-		if !strings.HasPrefix(line, code) {
-			t.Errorf("password %q: got %q, want %s", password, line, code)
+		if !strings.HasPrefix(line, tc.code) || !strings.Contains(w.Logged.String(), "method="+tc.mechanism+" "+tc.logged) {
+			t.Errorf("%s, password %q: got %q, want %s; log:\n%s", tc.mechanism, tc.password, line, tc.code, w.Logged)
 		}
-		if err := x.Finish(); code == "235" && err != nil {
+		if err := x.Finish(); tc.code == "235" && err != nil {
 			t.Errorf("the server did not prove itself: %v", err)
 		}
 	}

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"slices"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"candor/internal/mail"
-	"candor/internal/proto/sasl"
 	"candor/internal/store/kv"
 )
 
@@ -66,7 +66,7 @@ func (d *Directory) AddAppPassword(ctx context.Context, a mail.Address, n NewApp
 	defer clear(prepared)
 	v := verifiers{Generated: newGenerated(prepared)}
 	err = d.hasher.do(ctx, func() {
-		v.Scram = &scramKeys{scramIterations, sasl.DeriveKeys(prepared, now.Salt, scramIterations)}
+		v.Scram = newScramKeys(crypto.SHA256, prepared, now.Salt)
 	})
 	if err != nil {
 		return "", err

@@ -36,6 +36,7 @@ type verified struct {
 type outcome struct {
 	attempt  Attempt
 	login    string // as sent; empty if none was
+	binding  string // how a SCRAM client stood to channel binding: "n", "y" or the type; "" of other mechanisms
 	verified verified
 	err      error
 }
@@ -49,6 +50,8 @@ func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) er
 	case mail.IsKind(o.err, mail.AuthFailed):
 		d.counters.refused(Reason(o.err))
 		delay(ctx, started)
+	case mail.IsKind(o.err, mail.Unsupported):
+		d.counters.refused(Reason(o.err))
 	case mail.IsKind(o.err, mail.Unavailable):
 		d.counters.busy.Add(1)
 	}

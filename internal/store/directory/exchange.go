@@ -11,21 +11,6 @@ import (
 	"candor/internal/proto/sasl"
 )
 
-// mechanisms are those that we know, strongest first.
-var mechanisms = []string{sasl.ScramSHA256, sasl.Plain, sasl.Login}
-
-// Mechanisms returns the SASL mechanisms to advertise to who makes an attempt, strongest first. SCRAM is among
-// them only while every enabled account that has a password also has SCRAM keys (specification,
-// section 3.2: A-1): a program that sees it does not come back to PLAIN.
-func (d *Directory) Mechanisms(_ Attempt) []string {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.state.withoutScram > 0 {
-		return slices.Clone(mechanisms[1:])
-	}
-	return slices.Clone(mechanisms)
-}
-
 // StartSASL begins an exchange by mechanism a.Mechanism, in any case.
 //
 // Errors: Unsupported (not offered), NeedTLS (e is no proof of encryption: a bug of the caller).
@@ -34,8 +19,9 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		return nil, err
 	}
 	a.Mechanism = strings.ToUpper(a.Mechanism)
-	if !slices.Contains(d.Mechanisms(a), a.Mechanism) {
-		return nil, mail.Errorf(mail.Unsupported, "that authentication mechanism is not offered").With(5, 5, 4)
+	offered := d.Mechanisms(a)
+	if !slices.Contains(offered, a.Mechanism) {
+		return nil, d.NotOffered(ctx, a)
 	}
 	x := &Exchange{directory: d, encrypted: e, attempt: a}
 	switch a.Mechanism {
@@ -43,11 +29,19 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		x.mechanism = sasl.NewPlainServer(x.password)
 	case sasl.Login:
 		x.mechanism = sasl.NewLoginServer(x.password)
-	case sasl.ScramSHA256:
-		x.scram = sasl.NewScramServer(a.Mechanism, nil, x.credentials)
+	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
+		x.scram = sasl.NewScramServer(a.Mechanism, bindable(a, offered), x.credentials)
 		x.mechanism = x.scram
 	}
 	return x, nil
+}
+
+// bindable is the channel of an attempt by SCRAM, if its -PLUS is offered.
+func bindable(a Attempt, offered []string) *sasl.Channel {
+	if !slices.Contains(offered, strings.TrimSuffix(a.Mechanism, "-PLUS")+"-PLUS") {
+		return nil
+	}
+	return channel(a)
 }
 
 // mechanism is the server's end of a SASL mechanism.
@@ -89,7 +83,7 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if mail.IsKind(err, mail.AuthFailed) && Reason(err) == "" {
 		err = refuse(reasonOf(err), err)
 	}
-	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.verified, err}); err != nil {
+	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.flag(), x.verified, err}); err != nil {
 		x.verified = verified{}
 		return x.lastWord(challenge), false, err
 	}
@@ -115,6 +109,25 @@ func (x *Exchange) Account() Account {
 
 // Login is the name as the client sent it, for the log; empty before it was sent.
 func (x *Exchange) Login() string { return x.login }
+
+// Binding says what an exchange that is done was bound to, as the log has it: "exporter", "endpoint" or "none".
+func (x *Exchange) Binding() string {
+	switch x.flag() {
+	case sasl.TLSExporter:
+		return "exporter"
+	case sasl.TLSServerEndPoint:
+		return "endpoint"
+	}
+	return "none"
+}
+
+// flag is how the client stood to channel binding, if the mechanism knows of it.
+func (x *Exchange) flag() string {
+	if x.scram == nil {
+		return ""
+	}
+	return x.scram.Flag()
+}
 
 // password verifies for PLAIN and LOGIN.
 func (x *Exchange) password(ctx context.Context, login string, password []byte) (err error) {
@@ -153,12 +166,12 @@ func (x *Exchange) admit(err error) error {
 	switch {
 	case err != nil && !mail.IsKind(err, mail.AuthFailed), err != nil && x.login == "":
 		return err
+	case err != nil && reasonOf(err) != reasonProtocol:
+		return refuse(reasonOf(err), err)
 	case a == nil:
 		return refuse(reasonUnknown, err)
 	case len(x.candidates) == 0:
 		return refuse(reasonNoVerifier, err)
-	case err != nil && reasonOf(err) == reasonBinding:
-		return refuse(reasonBinding, err)
 	case err != nil:
 		return refuse(reasonWrong, err)
 	}

@@ -20,7 +20,7 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 	}
 	started := time.Now()
 	found, err := d.checkPassword(ctx, e, a, login, password)
-	if err := d.settle(ctx, started, outcome{a, login, found, err}); err != nil {
+	if err := d.settle(ctx, started, outcome{a, login, "", found, err}); err != nil {
 		return Account{}, err
 	}
 	return found.account.public(), nil

@@ -512,7 +512,7 @@ func scenario(t *testing.T, d *Directory) (outcomes []string) {
 		if got != "no-verifier" {
 			t.Errorf("%s: SCRAM without keys: %s", s, got)
 		}
-		step("7 not offered", sasl.ScramSHA256, alice, "changed", "unsupported")
+		step("7 not offered", sasl.ScramSHA256, alice, "changed", "not-offered")
 		step("7 others do", sasl.Plain, alice, "changed", alice)
 		step("7 which brings the keys", sasl.ScramSHA256, alice, "changed", alice)
 		must(t, d.SetDisabled(ctx, addr(t, alice), true))

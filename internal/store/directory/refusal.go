@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -19,7 +20,10 @@ const (
 	reasonWrong      reason = "wrong"
 	reasonDisabled   reason = "disabled"
 	reasonNoVerifier reason = "no-verifier"
+	reasonNotOffered reason = "not-offered"
 	reasonBinding    reason = "cb-mismatch"
+	reasonType       reason = "cb-unsupported-type"
+	reasonDowngrade  reason = "scram-downgrade-suspected"
 	reasonProtocol   reason = "protocol"
 	reasonScope      reason = "scope"
 	reasonExpired    reason = "expired"
@@ -46,9 +50,16 @@ func refuse(r reason, cause error) error {
 }
 
 // Reason tells why a login was refused, for the log and the census, never for the client:
-// "unknown", "wrong", "disabled", "no-verifier" (the account has nothing to check this mechanism
-// with), "cb-mismatch", "protocol", or of a right password "scope" (it is not for this service) and
-// "expired". It is "" for an error that is no refusal.
+//
+//   - "unknown", "wrong", "disabled", "protocol";
+//   - "no-verifier": the account has nothing to check this mechanism with;
+//   - "scope", "expired": a right password that is not for this service, or not any more;
+//   - "not-offered": the mechanism is not offered to this peer;
+//   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;
+//   - "cb-unsupported-type": it would bind by a type that this connection does not have;
+//   - "scram-downgrade-suspected": it could bind, but did not see that we can (specification, section 3.4).
+//
+// It is "" for an error that is no refusal.
 func Reason(err error) string {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return string(r.reason)
@@ -56,12 +67,17 @@ func Reason(err error) string {
 	return ""
 }
 
+// bindingReasons are those of SCRAM's refusals that concern the channel.
+var bindingReasons = map[sasl.ServerError]reason{
+	sasl.ErrChannelBindingsMismatch: reasonBinding,
+	sasl.ErrChannelBindingType:      reasonType,
+	sasl.ErrChannelBindingSupported: reasonDowngrade,
+}
+
 // reasonOf finds the reason of a refusal that a mechanism made by itself.
 func reasonOf(err error) reason {
-	if told, ok := errors.AsType[sasl.ServerError](err); ok && told == sasl.ErrChannelBindingsMismatch {
-		return reasonBinding
-	}
-	return reasonProtocol
+	told, _ := errors.AsType[sasl.ServerError](err)
+	return cmp.Or(bindingReasons[told], reasonProtocol)
 }
 
 // The least time of a refusal, and what chance adds to it (specification, section 3.7).

@@ -105,6 +105,10 @@ type scramKeys struct {
 	sasl.Keys
 }
 
+func newScramKeys(hash crypto.Hash, prepared, salt []byte) *scramKeys {
+	return &scramKeys{scramIterations, sasl.DeriveKeys(hash, prepared, salt, scramIterations)}
+}
+
 // scramRecord is the form in which scramKeys are stored.
 type scramRecord struct {
 	Iterations int    `json:"iterations"`
@@ -149,7 +153,7 @@ func (v verifiers) names() []string {
 func (d *Directory) newVerifiers(salt, prepared []byte) verifiers {
 	return verifiers{
 		Argon2id: newArgon2id(d.cost, prepared),
-		Scram:    &scramKeys{scramIterations, sasl.DeriveKeys(crypto.SHA256, prepared, salt, scramIterations)},
+		Scram:    newScramKeys(crypto.SHA256, prepared, salt),
 	}
 }
 

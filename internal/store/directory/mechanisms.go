@@ -1,0 +1,56 @@
+package directory
+
+import (
+	"context"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/proto/sasl"
+)
+
+// mechanisms are those that we know, in the order in which they are advertised: programs choose the first that they
+// know, or the strongest. CRAM-MD5 is last, so that only what cannot do better takes it.
+var mechanisms = []string{
+	sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.ScramSHA1Plus, sasl.ScramSHA1, sasl.External, sasl.Plain, sasl.Login, sasl.CramMD5,
+}
+
+// Mechanisms returns the SASL mechanisms to advertise to who makes an attempt, strongest first. SCRAM is
+// among them only while every enabled account that has a password also has SCRAM keys (specification,
+// section 3.2: A-1): a program that sees it does not come back to PLAIN. Its -PLUS needs a TLS connection that it can
+// be bound to.
+func (d *Directory) Mechanisms(a Attempt) []string {
+	var offered []string
+	d.view(func(s *state) {
+		for _, m := range mechanisms {
+			if d.offers(s, m, a) {
+				offered = append(offered, m)
+			}
+		}
+	})
+	return offered
+}
+
+// offers reports whether a mechanism is offered to who makes attempt a.
+func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
+	switch mechanism {
+	case sasl.Plain, sasl.Login:
+		return true
+	case sasl.ScramSHA256:
+		return s.withoutScram == 0
+	case sasl.ScramSHA256Plus:
+		return s.withoutScram == 0 && channel(a) != nil
+	}
+	return false
+}
+
+// channel is what a login can be bound to, or nil. Behind a proxy that ends TLS there is none.
+func channel(a Attempt) *sasl.Channel { return sasl.NewChannel(a.Peer.TLS, a.Peer.Certificate) }
+
+// NotOffered ends an attempt by a mechanism that is not offered to its peer, known or not, and returns the error to
+// answer it with.
+//
+// Errors: Unsupported.
+func (d *Directory) NotOffered(ctx context.Context, a Attempt) error {
+	err := mail.Wrap(mail.Unsupported, &refusal{reason: reasonNotOffered}, "that authentication mechanism is not offered").With(5, 5, 4)
+	return d.settle(ctx, time.Now(), outcome{attempt: a, err: err})
+}
