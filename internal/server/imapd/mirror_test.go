@@ -55,6 +55,7 @@ type outcome struct {
 	bodies                map[int]string
 	fetched               []int // UIDs, or sequence numbers where no UID came
 	earlier               []int // UIDs of VANISHED (EARLIER)
+	vanished              []int // UIDs of VANISHED
 	status                string
 	highest               int    // HIGHESTMODSEQ code; 0: none
 	copied                string // COPYUID code
@@ -224,7 +225,9 @@ func (m *mirror) follow(o *outcome, command, line, literal string) {
 			o.earlier = append(o.earlier, numbersOf(f[3])...)
 			return
 		}
-		m.vanished(command, line, numbersOf(f[2]))
+		uids := numbersOf(f[2])
+		o.vanished = append(o.vanished, uids...)
+		m.vanished(command, line, uids)
 	default:
 		m.numbered(o, command, line, literal, f)
 	}
