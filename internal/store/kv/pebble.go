@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	memTableSize = 16 << 20 // bounds what is read again after a crash
+	memTableSize = 8 << 20 // bounds what is read again after a crash
 	maxOpenFiles = 512
 	bloomBits    = 10
 	defaultCache = 64 << 20

@@ -9,9 +9,10 @@ import (
 )
 
 // Pebble makes a commit wait, for as long as it takes, when too much is in memory or in tables of the first level. To wait
-// with a deadline, transactions keep away from these bounds by themselves.
+// with a deadline, transactions keep away from these bounds by themselves. That one table is filled while another one is
+// written is how it should be; what counts is the room that they have, not what is in them.
 const (
-	mostInMemory   = 2 * memTableSize // octets of keys, at which transactions wait; Pebble stops at twice that
+	mostInMemory   = 3 * memTableSize // octets of keys, at which transactions wait; Pebble stops at twice that
 	mostSublevels  = 12               // of the first level; Pebble stops at twice that
 	pressureLook   = 20 * time.Millisecond
 	busyPatience   = 20 * time.Second // of a transaction

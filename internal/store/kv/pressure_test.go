@@ -59,3 +59,18 @@ func TestStalledForGood(t *testing.T) {
 		t.Errorf("got %v, want ErrFailed", err)
 	}
 }
+
+// TestFlushIsNoPressure: a table that is written while another one is filled is the ordinary course, and holds nobody up.
+func TestFlushIsNoPressure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		memory    uint64
+		sublevels int
+		high      bool
+	}{{memTableSize, 0, false}, {2 * memTableSize, 4, false}, {3 * memTableSize, 0, true}, {0, mostSublevels, true}} {
+		p := pressure{measure: func() (uint64, int) { return c.memory, c.sublevels }}
+		if got := p.isHigh(); got != c.high {
+			t.Errorf("with %d octets in memory and %d sublevels: %v, want %v", c.memory, c.sublevels, got, c.high)
+		}
+	}
+}
