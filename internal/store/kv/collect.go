@@ -135,11 +135,16 @@ func (c *collector) judge(found survey, settled map[uint32]int64) *verdict {
 	if found.missing > 0 {
 		c.engine.log.Error("messages are missing from the store: run candor verify", "missing", found.missing)
 	}
+	if last := c.unread.Swap(int64(found.unread)); found.unread > 0 && int64(found.unread) != last {
+		c.engine.log.Error("messages cannot be read; segments that may hold parts of them are not collected: look after the disk",
+			"messages", found.unread, "blob", found.unreadName)
+	}
 	v := &verdict{victims: map[uint32]bool{}, stale: found.stale}
 	c.weigh(found, settled)
 	var sparse []uint32
 	for n, end := range settled {
 		switch live := found.live[n].octets; {
+		case n <= found.unreadEnd:
 		case live == 0:
 			v.dead = append(v.dead, n)
 		case float64(live) < liveShare*float64(end-headSize):

@@ -36,6 +36,7 @@ type collector struct {
 	garbage   atomic.Int64 // octets, about, that became garbage since the last run
 	live      atomic.Int64 // octets, as of the last run
 	dead      atomic.Int64 // octets, as of the last run
+	unread    atomic.Int64 // blobs whose parts the last run could not find out
 	moved     atomic.Uint64
 	reclaimed atomic.Uint64
 	removed   atomic.Uint64

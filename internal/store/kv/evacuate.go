@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -35,7 +34,7 @@ func (v *evacuation) run(ctx context.Context, residents []residence) error {
 	defer func() { v.cargo.land(v.engine.catalog) }()
 	for _, r := range residents {
 		err := v.copy(ctx, r)
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) {
+		if isDamage(err) {
 			v.engine.log.Error("a message cannot be read, so the segment it is in stays: restore it from a backup",
 				"blob", r.id.String(), "place", r.place.at.String(), "err", err)
 			v.engine.catalog.spoil(r.place.at.segment)
@@ -72,6 +71,9 @@ func (v *evacuation) copy(ctx context.Context, r residence) error {
 func (v *evacuation) copyLarge(ctx context.Context, r residence) error {
 	parts, err := v.engine.readIndex(r.id, r.place)
 	if err != nil {
+		for n := range v.victims { // which of them hold parts is not known any more
+			v.engine.catalog.spoil(n)
+		}
 		return err
 	}
 	copies := map[int]*record{}

@@ -17,6 +17,7 @@ type Stats struct {
 	Live        int64  `json:"live"`        // octets of segments that something linked at the last run of the collector
 	Dead        int64  `json:"dead"`        // octets of finished segments that nothing did; 0 before the first run
 	Unlinked    int    `json:"unlinked"`    // blobs finished that nothing links yet
+	Unreadable  int64  `json:"unreadable"`  // large blobs that the last run could not read; it spares what may be part of them
 	Collections uint64 `json:"collections"` // runs of the collector
 	Moved       uint64 `json:"moved"`       // octets that the collector has copied
 	Removed     uint64 `json:"removed"`     // segments that it has removed
@@ -75,6 +76,7 @@ func (e *Engine) Stats() Stats {
 
 func (c *collector) stats(s *Stats) {
 	s.Live, s.Dead = c.live.Load(), c.dead.Load()
+	s.Unreadable = c.unread.Load()
 	s.Collections, s.Moved = c.runs.Load(), c.moved.Load()
 	s.Removed, s.Reclaimed = c.removed.Load(), c.reclaimed.Load()
 }

@@ -3,6 +3,8 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 )
 
 // residence is a blob that something links, and where it is.
@@ -107,16 +109,27 @@ type survey struct {
 	live    map[uint32]tally
 	stale   []BlobID
 	missing int // blobs that are linked but not there
+
+	// unread are large blobs of which the disk would not give the index. Their parts are known to nobody, but written
+	// before it: they are in segments up to unreadEnd.
+	unread     int
+	unreadEnd  uint32
+	unreadName string // of one of them
 }
 
 // survey weighs what a snapshot links.
 func (c *collector) survey(ctx context.Context, s snapshot) (survey, error) {
 	found := survey{live: map[uint32]tally{}}
 	stale, err := c.eachResidence(ctx, s, func(r residence, parts []part, err error) error {
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) {
+		switch {
+		case isLost(err):
 			// Without its index a large blob is lost, but perhaps not for those who mend what is left.
 			c.engine.catalog.spoil(r.place.at.segment)
-		} else if err != nil {
+		case isDamage(err):
+			found.unread++
+			found.unreadEnd = max(found.unreadEnd, r.place.at.segment)
+			found.unreadName = fmt.Sprintf("%s in %s", r.id, r.place.at)
+		case err != nil:
 			return err
 		}
 		if !c.engine.catalog.has(r.place.at.segment) {
@@ -132,13 +145,21 @@ func (c *collector) survey(ctx context.Context, s snapshot) (survey, error) {
 	return found, err
 }
 
-// residentsOf returns the blobs of which something is in one of the victims.
+// isLost tells whether what a blob consists of will never be known, whatever the disk does.
+func isLost(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) }
+
+// residentsOf returns the blobs of which something is in one of the victims. It takes out of victims what may hold parts of
+// a blob whose index has become unreadable.
 func (c *collector) residentsOf(ctx context.Context, s snapshot, victims map[uint32]bool) ([]residence, error) {
 	var found []residence
 	_, err := c.eachResidence(ctx, s, func(r residence, parts []part, err error) error {
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) {
+		switch {
+		case isLost(err):
 			return nil
-		} else if err != nil {
+		case isDamage(err):
+			maps.DeleteFunc(victims, func(n uint32, _ bool) bool { return n <= r.place.at.segment })
+			return nil
+		case err != nil:
 			return err
 		}
 		concerned := false
