@@ -64,6 +64,7 @@ type appender struct {
 	// as under way, until the owner takes that back.
 	catalog   *catalog
 	abandoned func(number uint32, durable int64)
+	watch     func(name string) (stop func() bool) // of disk
 
 	wakeUp chan struct{}
 	ended  chan struct{}
@@ -145,13 +146,13 @@ func (a *appender) renewWorn() {
 	}
 }
 
-// close writes what waits, seals the segment and ends the goroutine.
-func (a *appender) close() {
+// close writes what waits, seals the segment and ends the goroutine, of which the channel tells.
+func (a *appender) close() <-chan struct{} {
 	a.mu.Lock()
 	a.closed = true
 	a.mu.Unlock()
 	a.wake()
-	<-a.ended
+	return a.ended
 }
 
 func (a *appender) run() {
@@ -187,6 +188,7 @@ func (a *appender) take() (group []*record, closed bool) {
 
 // commit writes a group and tells each record's owner.
 func (a *appender) commit(group []*record) {
+	defer a.watch(a.dir)()
 	if err := a.space.check(blobsReserve); err != nil {
 		a.refuse(group, err)
 		return
@@ -352,6 +354,7 @@ func (a *appender) retire() {
 	if a.current == nil {
 		return
 	}
+	defer a.watch(a.dir)()
 	a.settle(a.current.durable < a.current.end || len(a.stage) > 0)
 	s := a.current
 	if s == nil {
@@ -374,6 +377,7 @@ func (a *appender) closeFile(s *segment) {
 
 // open begins a new segment.
 func (a *appender) open() error {
+	defer a.watch(a.dir)()
 	number := a.next
 	path := a.fs.PathJoin(a.dir, segmentName(number))
 	file, err := a.create(path, number)

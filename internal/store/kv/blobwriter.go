@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -163,12 +164,27 @@ func (w *blobWriter) land() {
 		return
 	}
 	w.flying = nil
-	if err := <-r.done; err != nil {
+	if err := w.engine.written(r); err != nil {
 		w.fail(err)
 		return
 	}
 	w.cargo.add(r.at.segment)
 	w.parts = append(w.parts, part{at: r.at, length: uint32(len(r.body)), sum: r.sum, home: r.home})
+}
+
+// written waits for the outcome of r, also when the store has failed, unless the disk answers no more.
+func (e *Engine) written(r *record) error {
+	select {
+	case err := <-r.done:
+		return err
+	case <-e.disk.broken:
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-time.After(e.leaveTime):
+		return e.failed()
+	}
 }
 
 func (w *blobWriter) fail(err error) {
@@ -191,7 +207,7 @@ func (w *blobWriter) Finish() (BlobID, error) {
 		return BlobID{}, w.err
 	}
 	w.engine.appender.append(last)
-	if err := <-last.done; err != nil {
+	if err := w.engine.written(last); err != nil {
 		w.fail(err)
 		return BlobID{}, w.err
 	}

@@ -22,6 +22,7 @@ type disk struct {
 	vfs.FS
 	log      *slog.Logger
 	patience time.Duration // how long to wait for room in a full disk
+	hang     time.Duration // how long one write or sync may take
 	full     func()        // called when a table meets a full disk
 	closing  chan struct{} // closed by Close, which then awaits Pebble's background work
 	aside    string        // folder of checkpoints: a failure there is no failure of the store
@@ -34,7 +35,7 @@ type disk struct {
 }
 
 func newDisk(fs vfs.FS, log *slog.Logger) *disk {
-	return &disk{FS: fs, log: log, patience: 10 * time.Second, closing: make(chan struct{}), broken: make(chan struct{})}
+	return &disk{FS: fs, log: log, patience: 10 * time.Second, hang: stallPatience, closing: make(chan struct{}), broken: make(chan struct{})}
 }
 
 // fail marks the store as failed. The first cause counts.
@@ -59,6 +60,14 @@ func (d *disk) failed() error {
 	return fmt.Errorf("%w: %w", ErrFailed, d.cause)
 }
 
+// watch marks the store as failed when stop is not called in time: a disk that answers no more would else let everybody
+// wait for ever.
+func (d *disk) watch(name string) (stop func() bool) {
+	return time.AfterFunc(d.hang, func() {
+		d.fail(fmt.Errorf("%s: the disk has not answered for %v", filepath.Base(name), d.hang))
+	}).Stop
+}
+
 // vital tells the files whose failure Pebble does not survive from tables, which it writes again.
 func vital(name string) bool {
 	return !strings.HasSuffix(name, ".sst") && !strings.HasSuffix(name, ".blob")
@@ -69,7 +78,9 @@ func (d *disk) change(name string, f func() error) error {
 	if d.failed() != nil {
 		return d.skip(name)
 	}
+	stop := d.watch(name)
 	err := f()
+	stop()
 	if err != nil && vital(name) {
 		err = d.persist(err, f)
 	}
@@ -279,7 +290,10 @@ func (f *diskFile) sync(sync func() error) error {
 	if f.disk.failed() != nil {
 		return f.disk.skip(f.name)
 	}
-	if err := sync(); err != nil {
+	stop := f.disk.watch(f.name)
+	err := sync()
+	stop()
+	if err != nil {
 		f.disk.fail(fmt.Errorf("syncing %s: %w", filepath.Base(f.name), err))
 		return f.disk.skip(f.name)
 	}

@@ -86,6 +86,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 type settings struct {
 	fs          vfs.FS
 	segmentSize int64
+	hang        time.Duration // disk.hang, unless it is zero
 }
 
 func open(ctx context.Context, o Options, s settings) (*Engine, error) {
@@ -96,6 +97,7 @@ func open(ctx context.Context, o Options, s settings) (*Engine, error) {
 		o.Log = slog.Default()
 	}
 	e := &Engine{fs: s.fs, log: o.Log, gate: newGate(), turn: newTurn(), disk: newDisk(s.fs, o.Log), leaveTime: 10 * time.Second}
+	e.disk.hang = cmp.Or(s.hang, e.disk.hang)
 	e.maxTx = cmp.Or(o.MaxTx, maxTx)
 	e.catalog = newCatalog()
 	e.flights = newFlights(e.catalog)
@@ -189,7 +191,7 @@ func (e *Engine) openBlobs(o Options, limit int64) error {
 	e.segments = newHandles(e.fs, e.blobDir, e.catalog)
 	e.appender = &appender{
 		fs: e.fs, dir: e.blobDir, salt: e.salt, space: e.space, log: e.log, stats: &e.stats, limit: limit, next: next,
-		catalog: e.catalog, abandoned: e.collector.giveUp,
+		catalog: e.catalog, abandoned: e.collector.giveUp, watch: e.disk.watch,
 	}
 	e.appender.tip.Store(position{next - 1, math.MaxUint32}.pack()) // those that are there are written to no more
 	e.appender.start()
@@ -228,13 +230,13 @@ func (e *Engine) Close() error {
 	if !first {
 		return ErrClosed
 	}
-	e.appender.close()
+	e.leftBy(e.appender.close())
 	e.segments.close()
 	return errors.Join(e.flush(), e.closeKeys())
 }
 
-// leftBy waits until done is closed. When the store has failed somebody may never come back from Pebble: then it returns
-// false after a while.
+// leftBy waits until done is closed. When the store has failed somebody may never come back from Pebble or from the disk:
+// then it returns false after a while.
 func (e *Engine) leftBy(done <-chan struct{}) bool {
 	select {
 	case <-done:

@@ -133,7 +133,7 @@ func (v *evacuation) land() error {
 	v.engine.appender.append(v.sent...)
 	var failure error
 	for _, r := range v.sent {
-		if err := <-r.done; err != nil {
+		if err := v.engine.written(r); err != nil {
 			failure = err
 			continue
 		}
