@@ -20,13 +20,27 @@ func (s *session) enable(_ context.Context, a imap.Enable) (imap.Response, error
 		enabled = append(enabled, " UTF8=ACCEPT"...)
 	}
 	if slices.Contains(a.Capabilities, "QRESYNC") {
-		s.qresync, s.condStore = true, true
+		s.qresync = true
 		enabled = append(enabled, " QRESYNC"...)
 	}
 	if slices.Contains(a.Capabilities, "CONDSTORE") {
-		s.condStore = true
 		enabled = append(enabled, " CONDSTORE"...)
 	}
 	s.send(append(enabled, "\r\n"...))
+	if s.qresync || slices.Contains(a.Capabilities, "CONDSTORE") {
+		s.enableCondStore()
+	}
 	return imap.Response{}, nil
+}
+
+// enableCondStore notes that the client knows of MODSEQ. When it says so for the first time with a mailbox selected, it learns how
+// far it has been told of that one. RFC 7162, section 3.1.
+func (s *session) enableCondStore() {
+	if s.condStore {
+		return
+	}
+	s.condStore = true
+	if sel := s.selected; sel != nil {
+		s.sendf("* OK [HIGHESTMODSEQ %d] Highest", sel.complete)
+	}
 }

@@ -76,7 +76,7 @@ const (
 func (s *session) newFetching(a imap.Fetch) *fetching {
 	f := &fetching{Fetch: a, s: s}
 	if a.Items&imap.FetchModSeq != 0 {
-		s.condStore = true
+		s.enableCondStore()
 	}
 	if a.Items&imap.FetchFlags != 0 {
 		f.Items |= s.withFlags()

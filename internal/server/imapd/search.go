@@ -40,7 +40,7 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 		return imap.Response{}, err
 	}
 	if a.ModSeq {
-		s.condStore = true
+		s.enableCondStore()
 	}
 	found, err := sel.search(ctx, wanted)
 	if err == nil && s.extended(a) {

@@ -34,7 +34,9 @@ func (s *session) open(ctx context.Context, a imap.Select, readOnly bool) (imap.
 	if err != nil {
 		return imap.Response{}, err
 	}
-	s.condStore = s.condStore || a.CondStore
+	if a.CondStore {
+		s.enableCondStore()
+	}
 	st := box.State()
 	s.selected = &selected{
 		box: box, info: info, readOnly: readOnly,

@@ -22,7 +22,7 @@ func (s *session) sendStatus(ctx context.Context, info mailbox.Info, items imap.
 		return err
 	}
 	if items&imap.StatusHighestModSeq != 0 {
-		s.condStore = true
+		s.enableCondStore()
 	}
 	var deleted int64
 	if items&imap.StatusDeletedStorage != 0 && st.Deleted > 0 {

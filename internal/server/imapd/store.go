@@ -38,7 +38,7 @@ func (s *session) storeFlags(ctx context.Context, a imap.Store, uids []mailbox.U
 	if a.UnchangedSince != nil {
 		since := mailbox.ModSeq(*a.UnchangedSince)
 		change.UnchangedSince = &since
-		s.condStore = true
+		s.enableCondStore()
 	}
 	if len(uids) == 0 {
 		return imap.Response{}, nil
