@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/smtp"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -246,4 +247,28 @@ func dialTLS(s *server, port int) (net.Conn, error) {
 // dialPort connects to a loopback port.
 func dialPort(port int) (net.Conn, error) {
 	return net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 10*time.Second)
+}
+
+// eachLine calls f with each line of r, however long, without its end, until f returns false or r ends.
+func eachLine(r io.Reader, f func(line string) bool) {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" && !f(strings.TrimSuffix(line, "\n")) || err != nil {
+			return
+		}
+	}
+}
+
+// TestEachLine: a line that is longer than what a bufio.Scanner takes does not end the reading.
+func TestEachLine(t *testing.T) {
+	long := strings.Repeat("x", 1<<17)
+	var got []string
+	eachLine(strings.NewReader("one\n"+long+"\nready\nlast"), func(line string) bool {
+		got = append(got, line)
+		return line != "last"
+	})
+	if want := []string{"one", long, "ready", "last"}; !slices.Equal(got, want) {
+		t.Errorf("got %d lines, %.100q", len(got), got)
+	}
 }

@@ -2,7 +2,6 @@
 package interop
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -192,12 +191,13 @@ func (s *server) runAs(begun func(), name string, args ...string) {
 	go func() {
 		defer close(told)
 		var once sync.Once
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if lines.Text() == "ready" {
+		eachLine(stderr, func(line string) bool {
+			if line == "ready" {
 				once.Do(func() { close(ready) })
 			}
-			fmt.Fprintln(s.log, lines.Text())
-		}
+			fmt.Fprintln(s.log, line)
+			return true
+		})
 	}()
 	cmd := s.cmd
 	s.t.Cleanup(func() {
