@@ -23,6 +23,8 @@ type accountCmd struct {
 	Remove      accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
 	Password    accountPasswordCmd `cmd:"" help:"Set an account's password."`
 	AppPassword appPasswordCmd     `cmd:"" help:"Passwords for single programs."`
+	Disable     accountDisableCmd  `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open go on."`
+	Enable      accountEnableCmd   `cmd:"" help:"Let a disabled account log in again."`
 	Quota       accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
 }
 
@@ -148,23 +150,45 @@ func list[T any](w io.Writer, asJSON bool, items []T, line func(T) string) error
 	return t.Flush()
 }
 
-type accountRemoveCmd struct {
+// oneAccount is the address of an account with which something is done.
+type oneAccount struct {
 	Address string `arg:"" help:"Address of the account."`
 }
 
-// Run removes the account.
-func (a *accountRemoveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
+// run carries out act.
+func (n *oneAccount) run(ctx context.Context, c *cli, std *stdio, act func(operator, context.Context, mail.Address) error, done string) error {
+	address, err := mail.ParseAddress(n.Address)
 	if err != nil {
 		return err
 	}
 	return operate(ctx, c, func(o operator) error {
-		if err := o.RemoveAccount(ctx, address); err != nil {
+		if err := act(o, ctx, address); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s is removed.\n", address)
+		fmt.Fprintf(std.out, done, address)
 		return nil
 	})
+}
+
+type accountRemoveCmd struct{ oneAccount }
+
+// Run removes the account.
+func (a *accountRemoveCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return a.run(ctx, c, std, operator.RemoveAccount, "%s is removed.\n")
+}
+
+type accountDisableCmd struct{ oneAccount }
+
+// Run refuses the account's logins.
+func (a *accountDisableCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return a.run(ctx, c, std, operator.DisableAccount, "%s cannot log in any more.\n")
+}
+
+type accountEnableCmd struct{ oneAccount }
+
+// Run lets the account log in again.
+func (a *accountEnableCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	return a.run(ctx, c, std, operator.EnableAccount, "%s can log in again.\n")
 }
 
 type accountPasswordCmd struct{ newPassword }

@@ -76,6 +76,20 @@ func TestQuickstart(t *testing.T) {
 		t.Errorf("accounts: %s%s", out, errs)
 	}
 	quota("storage:  0 octets, no quota\nmessages: 0, no quota\n", "--messages", "default", "--storage", "none")
+	for _, act := range []struct{ command, said, listed string }{
+		{"disable", "ann@example.org cannot log in any more.\n", "ann@example.org         disabled; quota of its own: unlimited\n"},
+		{"enable", "ann@example.org can log in again.\n", "ann@example.org         quota of its own: unlimited\n"},
+	} {
+		if out, errs, _ := candor(t, "", "account", act.command, "ann@example.org", "--config", "data/candor.toml"); out != act.said {
+			t.Errorf("account %s: %s%s", act.command, out, errs)
+		}
+		if out, errs, _ := candor(t, "", "account", "list", "--config", "data/candor.toml"); !strings.Contains(out, act.listed) {
+			t.Errorf("accounts: %s%s", out, errs)
+		}
+	}
+	if _, errs, code := candor(t, "", "account", "disable", "nobody@example.org", "--config", "data/candor.toml"); code != exitFailed || !strings.Contains(errs, "there is no account") {
+		t.Errorf("disabling nobody: exit %d: %s", code, errs)
+	}
 	out, errs, _ = candor(t, "", "account", "--config", "data/candor.toml", "list", "--json")
 	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"address":"postmaster@example.org"`) {
 		t.Errorf("accounts: %s%s", out, errs)

@@ -29,6 +29,8 @@ type operator interface {
 	Credentials(context.Context, mail.Address) ([]directory.Credential, error)
 	AddAppPassword(context.Context, mail.Address, directory.NewAppPassword) (web.AppPassword, error)
 	RevokeAppPassword(ctx context.Context, a mail.Address, name string) error
+	DisableAccount(context.Context, mail.Address) error
+	EnableAccount(context.Context, mail.Address) error
 	AccountQuota(context.Context, mail.Address) (web.AccountQuota, error)
 	SetQuota(context.Context, mail.Address, directory.Quota) error
 	Aliases(context.Context) ([]directory.Alias, error)

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -118,8 +117,7 @@ func TestLogReaderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	for lines := bufio.NewScanner(stderr); lines.Scan() && lines.Text() != "ready"; {
-	}
+	eachLine(stderr, func(line string) bool { return line != "ready" })
 	cmd.Process.Signal(syscall.SIGHUP)
 	stderr.Close()
 	s.imapLogin(t, "ann@example.org") // logs a line
@@ -226,4 +224,16 @@ func portTaken(ports ...int) bool {
 		}
 	}
 	return false
+}
+
+// TestDisabled: a disabled account cannot log in to a running server, and gets its mail all the same.
+func TestDisabled(t *testing.T) {
+	s := start(t)
+	s.candor("", "account", "disable", "ann@example.org", "--config", s.config)
+	if _, err := s.tryLogin("ann@example.org"); err == nil || !strings.Contains(err.Error(), "AUTHENTICATIONFAILED") {
+		t.Errorf("a disabled account logs in: %v", err)
+	}
+	s.sendPlain(t, "ann@example.org", "meanwhile")
+	s.candor("", "account", "enable", "ann@example.org", "--config", s.config)
+	s.waitFor(t, "ann@example.org", "meanwhile")
 }

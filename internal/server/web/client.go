@@ -133,6 +133,16 @@ func (c *Client) SetPassword(ctx context.Context, a mail.Address, password strin
 	return c.call(ctx, "account/password", accountRequest{a, password}, nil)
 }
 
+// DisableAccount refuses an account's logins.
+func (c *Client) DisableAccount(ctx context.Context, a mail.Address) error {
+	return c.call(ctx, "account/disable", accountRequest{Address: a}, nil)
+}
+
+// EnableAccount lets a disabled account log in again.
+func (c *Client) EnableAccount(ctx context.Context, a mail.Address) error {
+	return c.call(ctx, "account/enable", accountRequest{Address: a}, nil)
+}
+
 // AccountQuota returns the quota of an account with what is used of it.
 func (c *Client) AccountQuota(ctx context.Context, a mail.Address) (AccountQuota, error) {
 	return ask[AccountQuota](ctx, c, "account/quota", accountRequest{Address: a})

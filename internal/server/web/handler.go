@@ -93,6 +93,12 @@ var operations = map[string]operation{
 	"app-password/revoke": with(func(ctx context.Context, o *Operations, q appPasswordRequest) (any, error) {
 		return nil, o.RevokeAppPassword(ctx, q.Address, q.Name)
 	}),
+	"account/disable": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.DisableAccount(ctx, q.Address)
+	}),
+	"account/enable": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return nil, o.EnableAccount(ctx, q.Address)
+	}),
 	"account/quota": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return o.AccountQuota(ctx, q.Address)
 	}),

@@ -111,6 +111,16 @@ func (o *Operations) AddAccount(ctx context.Context, a mail.Address, password st
 	return o.Mailboxes.CreateAccount(ctx, account.ID)
 }
 
+// DisableAccount refuses an account's logins from now on. Sessions that are open go on, and mail comes in.
+func (o *Operations) DisableAccount(ctx context.Context, a mail.Address) error {
+	return o.Directory.SetDisabled(ctx, a, true)
+}
+
+// EnableAccount lets a disabled account log in again.
+func (o *Operations) EnableAccount(ctx context.Context, a mail.Address) error {
+	return o.Directory.SetDisabled(ctx, a, false)
+}
+
 // AccountQuota is what an account may hold, and holds.
 type AccountQuota struct {
 	Address mail.Address    `json:"address"`

@@ -113,6 +113,19 @@ func TestClient(t *testing.T) {
 	if err := c.AddAlias(ctx, directory.Alias{Address: mail.Address{Local: "sales", Domain: "example.org"}, Targets: []mail.Address{ann}}); err != nil {
 		t.Error(err)
 	}
+	disabled := func() bool {
+		accounts, err := c.Accounts(ctx)
+		if err != nil || len(accounts) != 2 {
+			t.Fatal(accounts, err)
+		}
+		return accounts[0].Disabled || accounts[1].Disabled
+	}
+	if err := c.DisableAccount(ctx, ann); err != nil || !disabled() {
+		t.Errorf("disabling: %v", err)
+	}
+	if err := c.EnableAccount(ctx, ann); err != nil || disabled() {
+		t.Errorf("enabling: %v", err)
+	}
 	if err := c.SetPassword(ctx, mail.Address{Local: "nobody", Domain: "example.org"}, "x"); !mail.IsKind(err, mail.NotFound) {
 		t.Errorf("password of nobody: %v", err)
 	}
