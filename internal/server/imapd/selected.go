@@ -157,13 +157,14 @@ func (s *session) tellKeywords(keywords []string) {
 // systemFlags names the system flags in the order of their bits.
 var systemFlags = []string{`\Seen`, `\Answered`, `\Flagged`, `\Deleted`, `\Draft`}
 
-// sendFlagNames sends FLAGS and PERMANENTFLAGS, with which new keywords may be made.
+// sendFlagNames sends FLAGS and PERMANENTFLAGS, which tells whether new keywords may be made.
 func (s *session) sendFlagNames() {
 	names := slices.Concat(systemFlags, s.selected.keywords)
 	s.send(append(imap.AppendFlags(append(s.scratch, "* FLAGS "...), names), "\r\n"...))
-	if s.selected.readOnly {
+	switch {
+	case s.selected.readOnly:
 		names = nil
-	} else {
+	case len(s.selected.keywords) < mailbox.MaxKeywords:
 		names = append(names, `\*`)
 	}
 	b := imap.AppendFlags(append(s.scratch, "* OK [PERMANENTFLAGS "...), names)
