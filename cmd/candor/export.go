@@ -150,10 +150,10 @@ func (r *exportRun) page(ctx context.Context, q web.MailboxRequest, w mailfile.W
 	}
 	return r.from.Contents(ctx, q, uids, func(uid mailbox.UID, content io.Reader) error {
 		r.progress.Add(1)
-		source := &noted{r: content}
+		source := &web.NotedReader{Reader: content}
 		err := w.Write(missing[uid], source)
-		if source.err != nil {
-			r.bad(&mailfile.Fault{Place: fmt.Sprintf("%s, message %d", q.Mailbox, uid), Err: source.err})
+		if source.Err != nil {
+			r.bad(&mailfile.Fault{Place: fmt.Sprintf("%s, message %d", q.Mailbox, uid), Err: source.Err})
 			return ctx.Err()
 		}
 		if err := r.fault(err); err != nil {
@@ -173,18 +173,4 @@ func (r *exportRun) fault(err error) error {
 	r.leftOut++
 	fmt.Fprintf(r.std.err, "candor: not as it was: %s: %s\n", printable(f.Place), f.Err)
 	return nil
-}
-
-// noted notes the error of a reader, so that it can be told from that of the writer.
-type noted struct {
-	r   io.Reader
-	err error
-}
-
-func (n *noted) Read(p []byte) (int, error) {
-	c, err := n.r.Read(p)
-	if err != nil && err != io.EOF {
-		n.err = err
-	}
-	return c, err
 }

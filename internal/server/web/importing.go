@@ -185,11 +185,11 @@ func (o *Operations) receive(ctx context.Context, r *arrival, in Incoming, conte
 		return err
 	}
 	scanner := message.NewScanner(message.Limits{})
-	source := &noted{r: content}
+	source := &NotedReader{Reader: content}
 	size, err := io.CopyBuffer(io.MultiWriter(blob, scanner), source, buf)
 	switch {
-	case source.err != nil:
-		r.refused = source.err
+	case source.Err != nil:
+		r.refused = source.Err
 	case err == nil && size == 0:
 		r.refused = errors.New("the message is empty")
 	}
@@ -213,18 +213,4 @@ func (o *Operations) receive(ctx context.Context, r *arrival, in Incoming, conte
 		return err
 	})
 	return nil
-}
-
-// noted notes the error of a reader, so that it can be told from that of the writer.
-type noted struct {
-	r   io.Reader
-	err error
-}
-
-func (n *noted) Read(p []byte) (int, error) {
-	c, err := n.r.Read(p)
-	if err != nil && err != io.EOF {
-		n.err = err
-	}
-	return c, err
 }
