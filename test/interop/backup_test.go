@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"candor/internal/mailtest"
 )
 
 // diary is a clerk that remembers what it was told after each command.
@@ -82,7 +84,7 @@ func (s *server) restore(repository string, more ...string) *server {
 }
 
 func (s *server) at(dir string) *server {
-	return &server{t: s.t, dir: dir, config: filepath.Join(dir, "candor.toml"), cert: filepath.Join(dir, "tls", "cert.pem"), ports: s.ports, log: &logBuffer{}}
+	return &server{t: s.t, dir: dir, config: filepath.Join(dir, "candor.toml"), cert: filepath.Join(dir, "tls", "cert.pem"), ports: s.ports, log: &mailtest.Buffer{}}
 }
 
 // TestBackup makes points while mail is delivered, appended, flagged, copied, moved and expunged, and restores each: all

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"candor/internal/mailtest"
 	"candor/internal/mailtest/tool"
 )
 
@@ -249,7 +250,7 @@ func TestImportKilled(t *testing.T) {
 func cutOff(t *testing.T, after time.Duration, args ...string) bool {
 	t.Helper()
 	cmd := command(t, binary, args...)
-	out := &logBuffer{}
+	out := &mailtest.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

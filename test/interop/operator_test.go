@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"candor/internal/mailtest"
 )
 
 // TestOperator: commands do the same while the server runs and while it does not.
@@ -192,7 +194,7 @@ func TestDemo(t *testing.T) {
 		s := prepareFor(t, "mail.demo.example", "demo.example", "")
 		dir, imaps = s.dir, s.imaps
 	}
-	out := &logBuffer{}
+	out := &mailtest.Buffer{}
 	cmd := exec.Command(binary, "demo", "--data", dir)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {

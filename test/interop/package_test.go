@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"candor/internal/mailtest"
 	"candor/internal/mailtest/tool"
 )
 
@@ -52,7 +53,7 @@ func TestPackage(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(packages, "candor_"+version+"_*.deb"))
 		return files[0]
 	}
-	s := &server{t: t, dir: "/var/lib/candor", config: "/var/lib/candor/candor.toml", cert: "/var/lib/candor/tls/cert.pem", log: &logBuffer{}}
+	s := &server{t: t, dir: "/var/lib/candor", config: "/var/lib/candor/candor.toml", cert: "/var/lib/candor/tls/cert.pem", log: &mailtest.Buffer{}}
 	old, upgrade := build("1.0"), build("1.1~rc1")
 	if again, err := os.ReadFile(old); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"candor/internal/mailtest"
 )
 
 // hostname is what the server calls itself; it is also in its certificate.
@@ -55,7 +57,7 @@ type server struct {
 	cert   string
 	ports
 	cmd  *exec.Cmd
-	log  *logBuffer
+	log  *mailtest.Buffer
 	told chan struct{} // closed when the log of cmd has ended
 }
 
@@ -69,7 +71,7 @@ func prepare(t testing.TB, more string) *server {
 // prepareFor is prepare with other names.
 func prepareFor(t testing.TB, hostname, domain, more string) *server {
 	t.Helper()
-	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), log: &logBuffer{}}
+	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), log: &mailtest.Buffer{}}
 	s.candor("", "quickstart", "--hostname", hostname, "--domain", domain, "--data", s.dir, "--ports", "high")
 	s.config, s.cert = filepath.Join(s.dir, "candor.toml"), filepath.Join(s.dir, "tls", "cert.pem")
 	s.listenAtFree(more)
@@ -328,24 +330,6 @@ func write(t testing.TB, name, text string) string {
 	return file
 }
 
-// logBuffer collects lines from several goroutines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // await waits for text in the server's log.
 func (s *server) await(text string) {
 	s.t.Helper()
@@ -355,5 +339,3 @@ func (s *server) await(text string) {
 		}
 	}
 }
-
-var _ io.Writer = (*logBuffer)(nil)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"candor/internal/mailtest"
 	"candor/internal/mailtest/tool"
 )
 
@@ -105,7 +106,7 @@ func TestSocketActivation(t *testing.T) {
 
 	free := freePorts(t, 1)[0]
 	cmd := command(t, activate, "--listen", at(free), binary, "serve", "--config", s.config)
-	out := &logBuffer{}
+	out := &mailtest.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
