@@ -16,6 +16,9 @@ import (
 // maxHeader is how much of a header is searched for fields (specification, section 2.10), in octets.
 const maxHeader = 256 << 10
 
+// pieceEffort is what a piece costs besides its own octets, in octets that take as long to move.
+const pieceEffort = 256
+
 // isWhole reports whether an item asks for the message as it is, for which no attributes are needed.
 func isWhole(item *imap.BodyItem) bool {
 	return item.Kind != imap.BinarySize && len(item.Section.Path) == 0 && item.Section.Kind == message.Whole
@@ -50,6 +53,7 @@ func (f *fetching) tellBodies(ctx context.Context, text []byte, uid mailbox.UID,
 	}
 	text = separated(text)
 	for i := range f.Bodies {
+		f.s.conn.Spend(ctx, pieceEffort)
 		f.s.send(append(append(text, f.Bodies[i].Label...), ' '))
 		if err := f.s.sendPiece(body, &f.Bodies[i], f.pieces[i]); err != nil {
 			// The response is half written: nothing sensible can follow it.

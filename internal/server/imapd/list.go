@@ -21,6 +21,7 @@ func (s *session) list(ctx context.Context, a imap.List) (imap.Response, error) 
 		return imap.Response{}, err
 	}
 	for _, n := range l.names {
+		s.conn.Spend(ctx, l.effort)
 		if !l.wanted(n) {
 			continue
 		}
@@ -43,6 +44,7 @@ const maxPatterns = 8192
 type listing struct {
 	imap.List
 	patterns []pattern
+	effort   int // of holding a name against them, in octets that take as long to move
 	matcher  matcher
 	names    []*listed
 	parents  map[string]bool // names that have existing children
@@ -66,7 +68,9 @@ func (s *session) newListing(ctx context.Context, a imap.List) (*listing, error)
 	for _, p := range a.Patterns {
 		// A pattern that is no name in modified UTF-7 matches nothing.
 		if name, err := s.name(a.Reference + p); err == nil {
-			l.patterns = append(l.patterns, newPattern(mailbox.CanonicalName(name)))
+			pattern := newPattern(mailbox.CanonicalName(name))
+			l.effort += len(pattern.text)
+			l.patterns = append(l.patterns, pattern)
 		}
 	}
 	boxes, err := s.account.Mailboxes(ctx)

@@ -32,6 +32,7 @@ const attributesGrowth = 20
 // reserve takes memory for the command under way, so that it has n octets at least beside what it keeps. While a
 // command holds some it does not wait for more. Errors: Unavailable.
 func (s *session) reserve(ctx context.Context, n int64) error {
+	s.conn.Spend(ctx, int(n))
 	n += s.kept
 	more := n - s.reserved
 	if more <= 0 {

@@ -42,7 +42,7 @@ func (s *session) searchMessages(ctx context.Context, a imap.Search, byUID bool)
 	if a.ModSeq {
 		s.enableCondStore()
 	}
-	found, err := sel.search(ctx, wanted)
+	found, err := sel.search(ctx, wanted, s.conn.Spend)
 	if err == nil && s.extended(a) {
 		err = s.reserveNumbers(ctx, found, uidOctets)
 	}
@@ -89,14 +89,14 @@ func savedPart(found []mailbox.UID, a imap.Search) []mailbox.UID {
 }
 
 // search asks the store, unless every message is wanted. Messages known to be gone do not match.
-func (sel *selected) search(ctx context.Context, c mailbox.Criteria) ([]mailbox.UID, error) {
+func (sel *selected) search(ctx context.Context, c mailbox.Criteria, spend func(context.Context, int)) ([]mailbox.UID, error) {
 	if c.Op == mailbox.And && len(c.Children) == 0 {
 		if len(sel.expunged) == 0 {
 			return sel.uids, nil
 		}
 		return without(slices.Clone(sel.uids), sel.expunged), nil
 	}
-	return sel.box.Search(ctx, sel.uids, c)
+	return sel.box.SearchInTurn(ctx, sel.uids, c, spend)
 }
 
 // extended reports whether the answer is ESEARCH, which is one line made at once. A client of IMAP4rev1 that

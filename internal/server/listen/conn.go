@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"candor/internal/mail"
@@ -41,6 +40,7 @@ type Conn struct {
 
 	reader
 	writer
+	effort effort
 
 	// authenticated and completed (a command) end the limits for strangers.
 	isAuthenticated atomic.Bool
@@ -57,30 +57,6 @@ type Conn struct {
 	waiting bool // for input, in a way that poke may end
 }
 
-// wire is the socket as TLS sees it.
-type wire struct {
-	*net.TCPConn
-	raw syscall.RawConn
-	// sealed lets TLS work off what it has, without asking the socket for more.
-	sealed bool
-	// served is the certificate that a handshake has shown.
-	served *x509.Certificate
-}
-
-// notNow is what a sealed wire says. TLS goes on after an error that is temporary.
-type notNow struct{}
-
-func (notNow) Error() string   { return "nothing more here" }
-func (notNow) Timeout() bool   { return true }
-func (notNow) Temporary() bool { return true }
-
-func (w *wire) Read(p []byte) (int, error) {
-	if w.sealed {
-		return 0, notNow{}
-	}
-	return w.TCPConn.Read(p)
-}
-
 func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -89,8 +65,9 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	c := &Conn{
 		server: s, door: d, listener: &d.Listener, id: s.nextID(), opened: time.Now(),
 		remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr()),
-		wire: &wire{TCPConn: tcp, raw: raw},
+		effort: effort{turns: s.turns},
 	}
+	c.wire = newWire(tcp, raw, &c.effort)
 	c.prefix = prefixOf(c.remote.Addr())
 	c.exempt = d.limits.exempt(c.remote.Addr())
 	if d.Clients.asks(c.remote.Addr()) {

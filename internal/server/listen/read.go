@@ -126,6 +126,7 @@ func (c *Conn) Buffered() int { return c.end - c.start }
 // fill reads more behind what is buffered, waiting until deadline at most.
 func (c *Conn) fill(deadline time.Time) error {
 	c.wire.SetReadDeadline(deadline)
+	c.Pause()
 	return c.fillNow()
 }
 
@@ -161,6 +162,7 @@ func (c *Conn) filled(n int) error {
 	}
 	c.busy = c.end == len(c.buf)
 	c.rate.count(n)
+	c.Spend(c.server.work, n)
 	if c.first {
 		return c.inspect()
 	}
@@ -380,6 +382,7 @@ func (c *Conn) readStraight(p []byte) (int, error) {
 		return 0, err
 	}
 	c.wire.SetReadDeadline(c.until(c.reader.timeout))
+	c.Pause()
 	var n int
 	var err error
 	if c.tls != nil {
@@ -388,6 +391,7 @@ func (c *Conn) readStraight(p []byte) (int, error) {
 		n, err = c.wire.Read(p)
 	}
 	c.rate.count(n)
+	c.Spend(c.server.work, n)
 	if n > 0 {
 		c.err = c.translate(err)
 		return n, nil

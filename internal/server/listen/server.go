@@ -18,6 +18,7 @@ type Server struct {
 	log       *slog.Logger
 	admission *admission
 	memory    *Budget
+	turns     turns
 	work      context.Context // of what a connection has begun: it ends with draining
 	cut       context.CancelFunc
 	handlers  sync.WaitGroup
@@ -56,7 +57,7 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{log: o.Log, memory: o.Memory, conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
+	s := &Server{log: o.Log, memory: o.Memory, turns: newTurns(), conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -23,6 +23,7 @@ func (c *Conn) WaitInput(ctx context.Context, d time.Duration) error {
 		defer stop()
 	}
 	deadline := c.until(d)
+	c.effort.rested()
 	for {
 		if !c.beginWait(ctx, deadline) {
 			return context.Cause(ctx)

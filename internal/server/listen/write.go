@@ -28,6 +28,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		var n int
 		if c.used == 0 && len(p) >= outBuffer {
 			n = len(p) - len(p)%outBuffer
+			c.Spend(c.server.work, n)
 			c.send(p[:n])
 		} else {
 			n = c.put(p)
@@ -43,6 +44,7 @@ func (c *Conn) put(p []byte) int {
 	c.hold()
 	n := copy(c.out[c.used:], p)
 	if c.used += n; c.used == outBuffer {
+		c.Spend(c.server.work, outBuffer)
 		c.Flush()
 	}
 	return n

@@ -45,6 +45,8 @@ const (
 	smallHeader  = 16 << 10
 	headerStep   = 4 << 10
 	headerCopies = 3
+	// headerEffort is what judging a great header costs, in octets that take as long to move, for each of its own.
+	headerEffort = 8
 )
 
 // pieces is what content is read from: smtp.DataReader or smtp.ChunkReader.
@@ -163,6 +165,9 @@ func (c *content) openBody(ctx context.Context, end int) {
 			end = 2
 		}
 	}
+	if c.memory.header > 0 {
+		c.session.conn.Spend(ctx, headerEffort*end)
+	}
 	c.utf8 = !ascii(header)
 	header, err := c.session.judgeHeader(ctx, header)
 	if err == nil {
@@ -276,10 +281,14 @@ func (c *content) finish(ctx context.Context) error {
 	if c.refusal != nil {
 		return c.refusal
 	}
+	if c.memory.structure > 0 {
+		c.session.conn.Spend(ctx, int(c.memory.structure))
+	}
+	c.message.Attributes = c.scanner.Finish()
+	c.session.conn.Pause()
 	if err := c.store(); err != nil {
 		c.discard()
 		return fmt.Errorf("storing a message: %w", err)
 	}
-	c.message.Attributes = c.scanner.Finish()
 	return nil
 }

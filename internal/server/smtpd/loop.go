@@ -122,6 +122,9 @@ func (s *session) answer(ctx context.Context, line []byte, tooLong error) (reply
 	return s.countBad(reply, err)
 }
 
+// commandEffort is what a command costs, in octets that take as long to move.
+const commandEffort = 4 << 10
+
 // run finds the row of a line, and runs it. verb is for the log; it is empty for an unknown one.
 func (s *session) run(ctx context.Context, line []byte, tooLong error) (verb string, _ smtp.Reply, _ error) {
 	if tooLong != nil {
@@ -136,6 +139,7 @@ func (s *session) run(ctx context.Context, line []byte, tooLong error) (verb str
 		_, err := l.Command()
 		return "", smtp.Reply{}, err
 	}
+	s.conn.Spend(ctx, commandEffort)
 	refusal := s.permit(c)
 	if refusal != nil && c.flags&hasContent == 0 {
 		return c.verb, smtp.Reply{}, refusal

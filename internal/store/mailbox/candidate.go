@@ -11,6 +11,12 @@ import (
 	"candor/internal/message"
 )
 
+// attributesEffort is what an octet of encoded attributes costs, in octets of a body.
+const attributesEffort = 16
+
+// headerEffort is what an octet of a header costs, whose words may be encoded, in octets of a body.
+const headerEffort = 8
+
 // maxHeader is how much of a header is searched: more than any message that was accepted has.
 const maxHeader = 1 << 20
 
@@ -266,7 +272,7 @@ func (c *candidate) inText(p *message.Part, f *finder) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	raw := io.NewSectionReader(b, p.BodyOffset, p.BodySize)
+	raw := &paced{io.NewSectionReader(b, p.BodyOffset, p.BodySize), c}
 	text, err := message.TextReader(p, raw)
 	if mail.IsKind(err, mail.Unsupported) {
 		return f.in(c.ctx, raw)
@@ -275,6 +281,17 @@ func (c *candidate) inText(p *message.Part, f *finder) (bool, error) {
 		return false, err
 	}
 	return f.in(c.ctx, text)
+}
+
+// paced reads at the pace of the search.
+type paced struct {
+	io.Reader
+	of *candidate
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	p.of.search.spend(p.of.ctx, len(b))
+	return p.Reader.Read(b)
 }
 
 // decoded returns the message's attributes. Great ones wait for their turn.
@@ -290,6 +307,7 @@ func (c *candidate) decoded() (_ *message.Attributes, err error) {
 			return nil, c.ctx.Err()
 		}
 	}
+	c.search.spend(c.ctx, attributesEffort*len(c.record.attributes))
 	c.attributes, err = c.record.decodeAttributes()
 	return c.attributes, err
 }
@@ -313,6 +331,7 @@ func (c *candidate) read(offset, size int64) (message.Header, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.search.spend(c.ctx, headerEffort*int(min(size, maxHeader)))
 	h := make(message.Header, max(0, min(size, maxHeader, b.Size()-offset)))
 	n, err := b.ReadAt(h, offset)
 	if err == io.EOF || n == len(h) {

@@ -2,7 +2,6 @@ package mailbox
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -60,11 +59,17 @@ const (
 //
 // A message that is expunged meanwhile does not match. Errors: NotFound (the mailbox).
 func (m *Mailbox) Search(ctx context.Context, universe []UID, c Criteria) ([]UID, error) {
+	return m.SearchInTurn(ctx, universe, c, func(context.Context, int) {})
+}
+
+// SearchInTurn is Search for one of many who want to search. It tells spend how many octets it is about to look at, or how
+// many would take as long; spend may let others go first.
+func (m *Mailbox) SearchInTurn(ctx context.Context, universe []UID, c Criteria, spend func(context.Context, int)) ([]UID, error) {
 	if err := m.alive(); err != nil {
 		return nil, err
 	}
 	m.account.store.stats.searches.Add(1)
-	s := &search{mailbox: m, now: m.account.store.now()}
+	s := &search{mailbox: m, now: m.account.store.now(), spend: spend}
 	root := s.compile(&c)
 	var found []UID
 	for chunk := range slices.Chunk(universe, entryChunk) {
@@ -80,6 +85,7 @@ func (m *Mailbox) Search(ctx context.Context, universe []UID, c Criteria) ([]UID
 // some searches a part of the universe.
 func (s *search) some(ctx context.Context, root *test, universe []UID) ([]UID, error) {
 	s.entries = s.mailbox.Entries(s.entries[:0], universe)
+	s.spend(ctx, len(s.entries)*s.tests*testEffort)
 	found, open := s.fromTable(root, s.entries)
 	if len(open) == 0 {
 		return found, nil
@@ -93,11 +99,19 @@ func (s *search) some(ctx context.Context, root *test, universe []UID) ([]UID, e
 	return found, nil
 }
 
+// What a test in memory and the record of a message cost, in octets that take as long to look at.
+const (
+	testEffort   = 8
+	recordEffort = 1 << 10
+)
+
 // search is one Search under way.
 type search struct {
 	mailbox *Mailbox
 	now     time.Time
 	entries []Entry // of the part that is being searched
+	spend   func(context.Context, int)
+	tests   int // how many there are
 }
 
 // cost says where the answer to a test comes from, the cheapest place first.
@@ -122,6 +136,7 @@ type test struct {
 
 func (s *search) compile(c *Criteria) *test {
 	t := &test{Criteria: *c, cost: costOf(c)}
+	s.tests++
 	for i := range c.Children {
 		child := s.compile(&c.Children[i])
 		t.children = append(t.children, child)
@@ -156,7 +171,6 @@ func costOf(c *Criteria) cost {
 
 // fromTable decides what the table can decide; the rest is left open.
 func (s *search) fromTable(root *test, entries []Entry) (found, open []UID) {
-	runtime.Gosched() // others who have little to do come first
 	for i := range entries {
 		switch s.guess(root, &entries[i]) {
 		case yes:
@@ -228,7 +242,7 @@ func (s *search) fromRecords(ctx context.Context, root *test, open []UID) ([]UID
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		runtime.Gosched() // as in fromTable
+		s.spend(ctx, recordEffort)
 		i, ok := slices.BinarySearchFunc(s.entries, r.uid, func(e Entry, u UID) int { return int(int64(e.UID) - int64(u)) })
 		if !ok {
 			return nil

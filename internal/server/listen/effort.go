@@ -1,0 +1,102 @@
+package listen
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What a connection has done is counted in octets: those that it moved, and what its doors add with Spend for work
+// that takes as long as moving so many.
+const (
+	freeEffort = 128 << 10 // between two waits for input, without a turn
+	turnEffort = 1 << 20   // in a turn; some milliseconds
+	// turnTime is how long a turn lasts at most: who waits for something else meanwhile, such as the disk, does
+	// not keep others from theirs.
+	turnTime = 10 * time.Millisecond
+)
+
+// turns lets fewer connections than there are processors work hard at the same time, so that those with little to
+// do find one that is free. Turns are given in the order in which they are asked for.
+type turns chan struct{}
+
+func newTurns() turns { return make(turns, max(1, runtime.GOMAXPROCS(0)-1)) }
+
+// turn is one that was given. It is over once.
+type turn struct {
+	of    turns
+	over  atomic.Bool
+	timer *time.Timer
+}
+
+// take waits for a turn; nil when ctx ends before.
+func (t turns) take(ctx context.Context) *turn {
+	select {
+	case t <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	given := &turn{of: t}
+	given.timer = time.AfterFunc(turnTime, given.give)
+	return given
+}
+
+func (t *turn) give() {
+	if !t.over.Swap(true) {
+		<-t.of
+	}
+}
+
+func (t *turn) end() {
+	if t != nil {
+		t.timer.Stop()
+		t.give()
+	}
+}
+
+func (t *turn) lasts() bool { return t != nil && !t.over.Load() }
+
+// effort is what a connection has spent since it last waited for input.
+type effort struct {
+	turns turns
+	mu    sync.Mutex
+	spent int
+	turn  *turn
+}
+
+// Spend tells that so much is about to be done, in octets that would take as long to move. Who has done much
+// since it last waited for input may have to wait here, until others have had their turn; not for long, since no turn is.
+func (c *Conn) Spend(ctx context.Context, octets int) {
+	e := &c.effort
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.spent += octets; e.spent <= freeEffort {
+		return
+	}
+	if e.turn.lasts() && e.spent <= freeEffort+turnEffort {
+		return
+	}
+	e.turn.end()
+	e.turn = e.turns.take(ctx)
+	e.spent = freeEffort
+}
+
+// Pause ends a turn before something that waits, as for the disk. What follows may need another.
+func (c *Conn) Pause() { c.effort.pause() }
+
+func (e *effort) pause() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turn.end()
+	e.turn = nil
+}
+
+// rested begins anew, after a wait for input.
+func (e *effort) rested() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.turn.end()
+	e.turn, e.spent = nil, 0
+}
