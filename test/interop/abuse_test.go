@@ -60,6 +60,22 @@ func (s *server) resident(t testing.TB) (now, highest int64) {
 	return now, highest
 }
 
+// processorTime is what the server has used so far (proc_pid_stat(5), in ticks of 10 ms).
+func (s *server) processorTime(t testing.TB) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatalf("the server is gone: %v\n%s", err, tail(s.log.String()))
+	}
+	_, fields, _ := strings.Cut(string(text), ") ")
+	var ticks int
+	for _, f := range strings.Fields(fields)[11:13] {
+		n, _ := strconv.Atoi(f)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
 // witness is somebody else's use of the server during an attack.
 type witness struct {
 	s       *server

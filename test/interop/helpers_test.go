@@ -17,8 +17,9 @@ import (
 
 // imapClient is the least of a client: enough to look at mailboxes without another program's help.
 type imapClient struct {
-	conn net.Conn
-	r    *bufio.Reader
+	conn     net.Conn
+	r        *bufio.Reader
+	patience time.Duration // for a line
 }
 
 // imapLogin connects over 993 and logs in with the password "secret".
@@ -44,14 +45,14 @@ func (s *server) tryLogin(user string) (*imapClient, error) {
 
 // newIMAPClient reads the greeting of a connection; if it is missing, so will be the first reply.
 func newIMAPClient(conn net.Conn) *imapClient {
-	c := &imapClient{conn, bufio.NewReader(conn)}
+	c := &imapClient{conn, bufio.NewReader(conn), time.Minute}
 	c.line()
 	return c
 }
 
 // line reads a line and the literals in it.
 func (c *imapClient) line() (string, error) {
-	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	c.conn.SetReadDeadline(time.Now().Add(c.patience))
 	var b strings.Builder
 	for {
 		line, err := c.r.ReadString('\n')
