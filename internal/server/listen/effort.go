@@ -16,29 +16,51 @@ const (
 	// turnTime is how long a turn lasts at most: who waits for something else meanwhile, such as the disk, does
 	// not keep others from theirs.
 	turnTime = 10 * time.Millisecond
+	// calm is how long nobody with little to do must have come, so that those who work hard have every processor.
+	calm = 100 * time.Millisecond
 )
 
 // turns lets fewer connections than there are processors work hard at the same time, so that those with little to
-// do find one that is free. Turns are given in the order in which they are asked for.
-type turns chan struct{}
+// do find one that is free. While there are none of these, it is used as well. Turns are given in the order in which
+// they are asked for.
+type turns struct {
+	always  chan struct{}
+	inCalm  chan struct{}
+	noticed atomic.Int64 // when one with little to do was, in Unix nanoseconds
+}
 
-func newTurns() turns { return make(turns, max(1, runtime.GOMAXPROCS(0)-1)) }
+func newTurns() *turns {
+	processors := runtime.GOMAXPROCS(0)
+	always := max(1, processors-1)
+	return &turns{always: make(chan struct{}, always), inCalm: make(chan struct{}, processors-always)}
+}
+
+// notice tells that someone with little to do is there.
+func (t *turns) notice() { t.noticed.Store(time.Now().UnixNano()) }
+
+func (t *turns) isCalm() bool { return time.Now().UnixNano()-t.noticed.Load() >= int64(calm) }
 
 // turn is one that was given. It is over once.
 type turn struct {
-	of    turns
+	of    chan struct{}
 	over  atomic.Bool
 	timer *time.Timer
 }
 
 // take waits for a turn; nil when ctx ends before.
-func (t turns) take(ctx context.Context) *turn {
+func (t *turns) take(ctx context.Context) *turn {
+	var inCalm chan struct{}
+	if t.isCalm() {
+		inCalm = t.inCalm
+	}
+	given := &turn{of: t.always}
 	select {
-	case t <- struct{}{}:
+	case t.always <- struct{}{}:
+	case inCalm <- struct{}{}:
+		given.of = inCalm
 	case <-ctx.Done():
 		return nil
 	}
-	given := &turn{of: t}
 	given.timer = time.AfterFunc(turnTime, given.give)
 	return given
 }
@@ -60,7 +82,7 @@ func (t *turn) lasts() bool { return t != nil && !t.over.Load() }
 
 // effort is what a connection has spent since it last waited for input.
 type effort struct {
-	turns turns
+	turns *turns
 	mu    sync.Mutex
 	spent int
 	turn  *turn
@@ -97,6 +119,9 @@ func (e *effort) pause() {
 func (e *effort) rested() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if 0 < e.spent && e.spent <= freeEffort {
+		e.turns.notice()
+	}
 	e.turn.end()
 	e.turn, e.spent = nil, 0
 }

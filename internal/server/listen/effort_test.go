@@ -13,7 +13,7 @@ import (
 // working returns connections that share one turn at a time.
 func working(n int) []*Conn {
 	all := make([]*Conn, n)
-	shared := make(turns, 1)
+	shared := &turns{always: make(chan struct{}, 1)}
 	for i := range all {
 		all[i] = &Conn{effort: effort{turns: shared}}
 	}
@@ -66,7 +66,7 @@ func TestTurnsInOrder(t *testing.T) {
 				t.Fatalf("the turn of %d, want that of %d", got, want)
 			}
 		}
-		if len(c[0].effort.turns) != 0 {
+		if len(c[0].effort.turns.always) != 0 {
 			t.Error("a turn was not given back")
 		}
 	})
@@ -82,21 +82,54 @@ func TestTurnEndsByItself(t *testing.T) {
 			t.Errorf("a turn that was not used lasted %s, want %s", waited, turnTime)
 		}
 		c[0].Pause() // of a turn that is over: that of another stays
-		if len(c[1].effort.turns) != 1 {
+		if len(c[1].effort.turns.always) != 1 {
 			t.Error("a turn was given back twice")
 		}
 		c[1].Pause()
 	})
 }
 
+// TestTurnsInCalm: the last processor is for those who work hard while nobody else has come for some time.
+func TestTurnsInCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := working(3)
+		c[0].effort.turns.inCalm = make(chan struct{}, 1)
+		began := time.Now()
+		c[0].Spend(t.Context(), freeEffort+1)
+		c[1].Spend(t.Context(), freeEffort+1)
+		if time.Since(began) > 0 {
+			t.Error("a processor is not used in calm")
+		}
+		c[0].Pause()
+		c[1].Pause()
+		c[2].Spend(t.Context(), 1)
+		c[2].effort.rested()
+		c[0].Spend(t.Context(), freeEffort+1)
+		began = time.Now()
+		c[1].Spend(t.Context(), freeEffort+1)
+		if time.Since(began) != turnTime {
+			t.Error("no processor is left for those with little to do")
+		}
+		time.Sleep(calm)
+		c[0].Spend(t.Context(), freeEffort+1)
+		began = time.Now()
+		c[1].Spend(t.Context(), turnEffort)
+		c[1].Pause()
+		c[0].Pause()
+		if time.Since(began) > 0 {
+			t.Error("calm does not come back")
+		}
+	})
+}
+
 func TestSpendEndsWithContext(t *testing.T) {
 	c := working(2)
-	c[0].effort.turns <- struct{}{}
+	c[0].effort.turns.always <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c[1].Spend(ctx, freeEffort+1)
 	c[1].Pause()
-	if len(c[0].effort.turns) != 1 {
+	if len(c[0].effort.turns.always) != 1 {
 		t.Error("a turn that nobody had was given back")
 	}
 }
@@ -123,8 +156,8 @@ func TestBlockedWriteGivesTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := working(1)[0]
-	c.effort.turn = &turn{of: c.effort.turns, timer: time.NewTimer(time.Hour)}
-	c.effort.turns <- struct{}{}
+	c.effort.turn = &turn{of: c.effort.turns.always, timer: time.NewTimer(time.Hour)}
+	c.effort.turns.always <- struct{}{}
 	w := newWire(accepted.(*net.TCPConn), raw, &c.effort)
 	const size = 16 << 20
 	wrote := make(chan error, 1)
@@ -137,7 +170,7 @@ func TestBlockedWriteGivesTurn(t *testing.T) {
 		wrote <- err
 	}()
 	select {
-	case c.effort.turns <- struct{}{}:
+	case c.effort.turns.always <- struct{}{}:
 	case err := <-wrote:
 		t.Fatalf("16 MiB did not block: %v", err)
 	case <-time.After(10 * time.Second):

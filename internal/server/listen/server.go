@@ -18,7 +18,7 @@ type Server struct {
 	log       *slog.Logger
 	admission *admission
 	memory    *Budget
-	turns     turns
+	turns     *turns
 	work      context.Context // of what a connection has begun: it ends with draining
 	cut       context.CancelFunc
 	handlers  sync.WaitGroup
