@@ -18,6 +18,8 @@ const (
 	turnTime = 10 * time.Millisecond
 	// calm is how long nobody with little to do must have come, so that those who work hard have every processor.
 	calm = 100 * time.Millisecond
+	// busyFor is how long someone counts as one who works hard after a turn, whatever comes between.
+	busyFor = time.Second
 )
 
 // turns lets fewer connections than there are processors work hard at the same time, so that those with little to
@@ -86,6 +88,7 @@ type effort struct {
 	mu    sync.Mutex
 	spent int
 	turn  *turn
+	hard  time.Time // when the last turn began
 }
 
 // Spend tells that so much is about to be done, in octets that would take as long to move. Who has done much
@@ -103,6 +106,7 @@ func (c *Conn) Spend(ctx context.Context, octets int) {
 	e.turn.end()
 	e.turn = e.turns.take(ctx)
 	e.spent = freeEffort
+	e.hard = time.Now()
 }
 
 // Pause ends a turn before something that waits, as for the disk. What follows may need another.
@@ -119,7 +123,7 @@ func (e *effort) pause() {
 func (e *effort) rested() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if 0 < e.spent && e.spent <= freeEffort {
+	if e.spent > 0 && time.Since(e.hard) > busyFor {
 		e.turns.notice()
 	}
 	e.turn.end()

@@ -111,6 +111,8 @@ func TestTurnsInCalm(t *testing.T) {
 			t.Error("no processor is left for those with little to do")
 		}
 		time.Sleep(calm)
+		c[0].Pause()
+		c[0].effort.rested() // who works hard does not count
 		c[0].Spend(t.Context(), freeEffort+1)
 		began = time.Now()
 		c[1].Spend(t.Context(), turnEffort)
