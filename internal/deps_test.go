@@ -118,7 +118,7 @@ func layer(name string) int {
 	return 99
 }
 
-// TestEncryptedByException: only server/listen may except a connection from encryption.
+// TestEncryptedByException: only server/listen may except a connection from encryption, or believe a proxy.
 func TestEncryptedByException(t *testing.T) {
 	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -132,8 +132,8 @@ func TestEncryptedByException(t *testing.T) {
 			return err
 		}
 		ast.Inspect(f, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "EncryptedByException" {
-				t.Errorf("%s calls mail.EncryptedByException", path)
+			if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "EncryptedByException" || s.Sel.Name == "EncryptedAtProxy") {
+				t.Errorf("%s calls mail.%s", path, s.Sel.Name)
 			}
 			return true
 		})

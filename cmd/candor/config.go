@@ -40,14 +40,16 @@ type config struct {
 }
 
 type listenerConfig struct {
-	Service   string   `toml:"service"`
-	Address   string   `toml:"address"`
-	TLS       string   `toml:"tls"`
-	Name      string   `toml:"name"`
-	Hostname  string   `toml:"hostname"`
-	Reason    string   `toml:"reason"`
-	Auth      *bool    `toml:"auth"`
-	ProxyFrom []string `toml:"proxy_from"`
+	Service  string `toml:"service"`
+	Address  string `toml:"address"`
+	TLS      string `toml:"tls"`
+	Name     string `toml:"name"`
+	Hostname string `toml:"hostname"`
+	Reason   string `toml:"reason"`
+	Auth     *bool  `toml:"auth"`
+
+	ProxyFrom       []string `toml:"proxy_from"`
+	ProxyTLSTrusted *string  `toml:"proxy_tls_trusted"`
 
 	ClientCert     string   `toml:"client_cert"`
 	ClientCA       string   `toml:"client_ca"`
@@ -164,7 +166,7 @@ var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into .* of type (.
 
 // typeWords says what a value of a type within config looks like; the other types are tables.
 var typeWords = map[string]string{
-	"string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false",
+	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false",
 	"[]string":              `a list, such as ["x", "y"]`,
 	"[]main.listenerConfig": "a table of a list, [[listener]]", "[]main.certificateConfig": "a table of a list, [[tls.certificate]]",
 }

@@ -29,7 +29,7 @@ func (c *config) listenerOf(l listenerConfig) listen.Listener {
 	if l.Hostname != "" {
 		hostname, _ = mail.ParseDomain(l.Hostname) // checked
 	}
-	return listen.Listener{Name: l.Name, Service: listen.Service(l.Service), Address: l.Address, Mode: modes[l.TLS], Hostname: hostname}
+	return listen.Listener{Name: l.Name, Service: listen.Service(l.Service), Address: l.Address, Mode: modes[l.TLS], Hostname: hostname, Proxies: c.proxies(l)}
 }
 
 // openDoors makes the servers of mail.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,8 @@ type httpServers struct {
 // httpListener is what a listener's server was started for.
 type httpListener struct {
 	listen.Place
-	tls string
+	tls     string
+	proxies string // proxy_from, with commas
 }
 
 // openHTTP opens the operator's socket, which only the server's user may use, and the HTTP listeners.
@@ -65,7 +67,7 @@ func (h *httpServers) begin(c *config, sockets *listen.Sockets) {
 		if h.listeners[l] != nil {
 			continue
 		}
-		s := netutil.LimitListener(sockets.HTTPSocket(l.Place), maxHTTP)
+		s := listen.ProxyListener(netutil.LimitListener(sockets.HTTPSocket(l.Place), maxHTTP), l.from())
 		if l.tls == modeImplicit {
 			s = tls.NewListener(s, h.certificates.HTTPS())
 		}
@@ -93,10 +95,19 @@ func (h *httpServers) end(c *config) {
 	}
 }
 
+// from are the proxies of the listener; nil if it has none.
+func (l httpListener) from() *listen.Proxies {
+	if l.proxies == "" {
+		return nil
+	}
+	from, _ := parsePrefixes(strings.Split(l.proxies, ",")) // checked
+	return &listen.Proxies{From: from}
+}
+
 func (c *config) httpListeners() (all []httpListener) {
 	for _, l := range c.Listeners {
 		if l.Service == "http" {
-			all = append(all, httpListener{listen.Place{Name: l.Name, Address: l.Address}, l.TLS})
+			all = append(all, httpListener{listen.Place{Name: l.Name, Address: l.Address}, l.TLS, strings.Join(l.ProxyFrom, ",")})
 		}
 	}
 	return all

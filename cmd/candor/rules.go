@@ -146,8 +146,8 @@ func (c *config) checkListener(i int, l *listenerConfig) error {
 	if err := c.checkClientCert(at, l); err != nil {
 		return err
 	}
-	if len(l.ProxyFrom) > 0 {
-		return c.refuse(at("proxy_from"), "CFG-12", "the PROXY protocol is not in this version: remove proxy_from and let clients connect directly")
+	if err := c.checkProxies(at, l); err != nil {
+		return err
 	}
 	return c.checkMode(at, l, int(port))
 }
@@ -243,15 +243,20 @@ func (c *config) checkSubmission() error {
 		if err != nil {
 			return c.refuse("submission.relay_networks", "", "relay_networks[%d]: %v", i, err)
 		}
-		least := 24
-		if p.Addr().Is6() {
-			least = 48
-		}
-		if p.Bits() == 0 || (!private(p) && p.Bits() < least) {
+		if least, wide := tooWide(p); wide {
 			return c.refuse("submission.relay_networks", "CFG-09", "%s would let strangers relay: name single hosts, or networks of at most /%d", s, least)
 		}
 	}
 	return nil
+}
+
+// tooWide reports whether a network has strangers in it: all public ones of less than least bits.
+func tooWide(p netip.Prefix) (least int, wide bool) {
+	least = 24
+	if p.Addr().Is6() {
+		least = 48
+	}
+	return least, p.Bits() == 0 || (!private(p) && p.Bits() < least)
 }
 
 // private reports whether all of p is private or loopback (RFC 1918, RFC 4193).

@@ -43,6 +43,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 	if r.certificates, r.warnings, err = listen.LoadCertificates(c.hostname, c.pairs()); err != nil {
 		return nil, c.refuse("tls", "", "%v", err)
 	}
+	r.certificates.KeepStaples(c.staples())
 	r.warnings = append(r.warnings, c.warnings()...)
 	if r.sockets, err = listen.OpenSockets(c.places(), files); err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 	}
 	operations := p.operations(r.status)
 	operations.Reconfigure = r.reload
-	r.https, err = openHTTP(c, operations, r.sockets, r.certificates, web.Metrics(p.sources(r.doors)...), log)
+	r.https, err = openHTTP(c, operations, r.sockets, r.certificates, web.Metrics(p.sources(r.doors, r.certificates)...), log)
 	return r, err
 }
 

@@ -85,6 +85,7 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	}
 	p.queue.Start()
 	defer r.reloadOn(hangups)()
+	defer r.staple()()
 	defer r.watchdog()()
 	defer r.watchAlarms()()
 	log.Info("serving", "hostname", c.hostname, "listeners", len(c.Listeners), "data", c.Data)
@@ -173,7 +174,7 @@ func (c *config) warnings() []string {
 }
 
 // sources are the numbers of every part.
-func (p *parts) sources(doors *listen.Server) []web.Source {
+func (p *parts) sources(doors *listen.Server, certificates *listen.Certificates) []web.Source {
 	return []web.Source{
 		{Part: "store", Stats: func() any { return p.db.Stats() }},
 		{Part: "mailbox", Stats: func() any { return p.mailboxes.Stats() }},
@@ -183,6 +184,7 @@ func (p *parts) sources(doors *listen.Server) []web.Source {
 		{Part: "relay", Stats: func() any { return p.remote.Stats() }},
 		{Part: "dns", Stats: func() any { return p.dns.Stats() }},
 		{Part: "listener", Stats: func() any { return doors.Stats() }},
+		{Part: "certificate", Stats: func() any { return certificates.Stats() }},
 		{Part: "memory", Stats: func() any { return p.memory.Stats() }},
 		{Part: "smtp", Stats: func() any { return p.smtp.Stats() }},
 		{Part: "imap", Stats: func() any { return p.imap.Stats() }},

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 )
 
@@ -215,7 +216,8 @@ func groupName(id tls.CurveID) string {
 }
 
 // Encrypted is proof that the connection is encrypted, or excepted by a named insecure flag. Whoever
-// verifies a password asks for one; only EncryptedBy and EncryptedByException make a valid one.
+// verifies a password asks for one; only EncryptedBy, EncryptedByException and
+// EncryptedAtProxy make a valid one.
 type Encrypted struct{ by string }
 
 // EncryptedBy makes the proof from a completed handshake.
@@ -232,10 +234,14 @@ func EncryptedBy(cs tls.ConnectionState) (Encrypted, error) {
 // server/listen may call it; internal/deps_test.go checks that.
 func EncryptedByException(flag string) Encrypted { return Encrypted{"insecure:" + flag} }
 
-// Valid reports whether e was made by one of the two constructors. Verifiers refuse an invalid one.
+// EncryptedAtProxy makes the proof for a connection whose TLS ended at a proxy that the operator trusts to say so. Only
+// server/listen may call it; internal/deps_test.go checks that.
+func EncryptedAtProxy(proxy netip.Addr) Encrypted { return Encrypted{"proxy:" + proxy.String()} }
+
+// Valid reports whether e was made by one of the constructors. Verifiers refuse an invalid one.
 func (e Encrypted) Valid() bool { return e.by != "" }
 
-// String says what the proof rests on: "tls" or "insecure:<flag id>".
+// String says what the proof rests on: "tls", "insecure:<flag id>" or "proxy:<address>".
 func (e Encrypted) String() string {
 	if e.by == "" {
 		return "none"

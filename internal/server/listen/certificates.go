@@ -21,13 +21,15 @@ import (
 // may be used and reloaded concurrently.
 type Certificates struct {
 	current atomic.Pointer[certificateSet]
+	changed chan struct{} // holds an element after a change, for Staple
+	staples string        // folder of OCSP responses; empty: none is kept
 }
 
 // certificateSet is never changed; a reload makes a new one, whose identity tells the listeners
 // that the old tickets are worth nothing any more.
 type certificateSet struct {
 	hostname mail.Domain
-	list     []*tls.Certificate
+	list     []*certificate
 }
 
 // Pair names the PEM files of a certificate with its chain and of its key.
@@ -40,7 +42,7 @@ func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warn
 	if err != nil {
 		return nil, nil, err
 	}
-	c = &Certificates{}
+	c = &Certificates{changed: make(chan struct{}, 1)}
 	c.current.Store(set)
 	return c, warnings, nil
 }
@@ -57,13 +59,22 @@ func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair) (use func(), 
 	case len(warnings) > 0:
 		return nil, nil, errors.New(strings.Join(warnings, "; "))
 	}
-	return func() { c.current.Store(set) }, nil, nil
+	set.readStaples(c.staples)
+	return func() { c.use(set) }, nil, nil
+}
+
+func (c *Certificates) use(set *certificateSet) {
+	c.current.Store(set)
+	select {
+	case c.changed <- struct{}{}:
+	default: // Staple has not seen the change before
+	}
 }
 
 // equal reports whether both hold the same chains for the same host.
 func (s *certificateSet) equal(other *certificateSet) bool {
-	return s.hostname == other.hostname && slices.EqualFunc(s.list, other.list, func(a, b *tls.Certificate) bool {
-		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	return s.hostname == other.hostname && slices.EqualFunc(s.list, other.list, func(a, b *certificate) bool {
+		return slices.EqualFunc(a.Certificate.Certificate, b.Certificate.Certificate, bytes.Equal)
 	})
 }
 
@@ -78,13 +89,14 @@ func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error)
 		if err != nil {
 			return nil, nil, fmt.Errorf("CFG-07: certificate %s with key %s: %w", p.Cert, p.Key, err)
 		}
-		if text := refusal(&cert); text != "" {
+		served := &certificate{Certificate: &cert, file: p.Cert, issuer: issuerOf(&cert)}
+		if text := served.refusal(); text != "" {
 			return nil, nil, fmt.Errorf("CFG-07: certificate %s: %s", p.Cert, text)
 		}
 		if text := validity(cert.Leaf, time.Now()); text != "" {
 			warnings = append(warnings, fmt.Sprintf("certificate %s %s", p.Cert, text))
 		}
-		set.list = append(set.list, &cert)
+		set.list = append(set.list, served)
 	}
 	if leaf := set.list[0].Leaf; leaf.VerifyHostname(string(hostname)) != nil {
 		warnings = append(warnings, fmt.Sprintf("certificate %s is not for %s but for %s",
@@ -94,16 +106,15 @@ func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error)
 }
 
 // refusal says why the certificate must not be served (CFG-07); empty if it may.
-func refusal(cert *tls.Certificate) string {
-	leaf := cert.Leaf
+func (c *certificate) refusal() string {
+	leaf := c.Leaf
 	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
 		return "it has no subject alternative name, without which no client accepts it; have it issued with the host name as DNS name"
 	}
-	// TODO: let it pass when it names a responder, once responses are stapled.
-	if mustStaple(leaf) {
-		return "it demands a stapled OCSP response (RFC 7633), which cannot be given; have it issued without must-staple"
+	if mustStaple(leaf) && !c.named() {
+		return "it demands a stapled OCSP response (RFC 7633), but names no responder, or its issuer is not behind it in the file; add that, or have it issued without must-staple"
 	}
-	for _, der := range cert.Certificate {
+	for _, der := range c.Certificate.Certificate {
 		x, err := x509.ParseCertificate(der)
 		if err != nil {
 			return "its chain cannot be read: " + err.Error()
@@ -113,6 +124,16 @@ func refusal(cert *tls.Certificate) string {
 		}
 	}
 	return ""
+}
+
+// issuerOf is the certificate in the chain that signed the leaf; nil if it is not there.
+func issuerOf(cert *tls.Certificate) *x509.Certificate {
+	for _, der := range cert.Certificate[1:] {
+		if x, err := x509.ParseCertificate(der); err == nil && cert.Leaf.CheckSignatureFrom(x) == nil {
+			return x
+		}
+	}
+	return nil
 }
 
 // weakness says what is too weak about a certificate of the chain.
@@ -168,7 +189,7 @@ func validity(x *x509.Certificate, now time.Time) string {
 
 // choose returns the certificate for the name in hello that suits the client best, and the default
 // one for a name that is unknown or absent: it never fails (RFC 6066, section 3).
-func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
+func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *certificate {
 	name := strings.ToLower(hello.ServerName)
 	if name != "" {
 		if cert := suited(hello, s.list, name); cert != nil {
@@ -193,17 +214,17 @@ func (s *certificateSet) serve(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if w, ok := hello.Conn.(*wire); ok {
 		w.served = cert.Leaf
 	}
-	return cert
+	return cert.serve()
 }
 
 // suited returns the first certificate for name that the client supports, or else the first for name.
-func suited(hello *tls.ClientHelloInfo, list []*tls.Certificate, name string) *tls.Certificate {
-	var first *tls.Certificate
+func suited(hello *tls.ClientHelloInfo, list []*certificate, name string) *certificate {
+	var first *certificate
 	for _, cert := range list {
 		if cert.Leaf.VerifyHostname(strings.Replace(name, "*", "x", 1)) != nil {
 			continue
 		}
-		if hello.SupportsCertificate(cert) == nil {
+		if hello.SupportsCertificate(cert.Certificate) == nil {
 			return cert
 		}
 		if first == nil {
@@ -211,4 +232,24 @@ func suited(hello *tls.ClientHelloInfo, list []*tls.Certificate, name string) *t
 		}
 	}
 	return first
+}
+
+// CertificateStats are the dates of a certificate, in seconds since 1970.
+type CertificateStats struct {
+	File          string `json:"file"`
+	Expires       int64  `json:"expires"`
+	StapleExpires int64  `json:"staple_expires"` // of the OCSP response; 0: there is none
+}
+
+// Stats returns the dates of each certificate, the default one first.
+func (c *Certificates) Stats() []CertificateStats {
+	list := c.current.Load().list
+	all := make([]CertificateStats, len(list))
+	for i, cert := range list {
+		all[i] = CertificateStats{File: cert.file, Expires: cert.Leaf.NotAfter.Unix()}
+		if s := cert.staple.Load(); s != nil {
+			all[i].StapleExpires = s.ends.Unix()
+		}
+	}
+	return all
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +17,6 @@ import (
 // TestCertificateRefused: CFG-07.
 func TestCertificateRefused(t *testing.T) {
 	t.Parallel()
-	staple := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +35,7 @@ func TestCertificateRefused(t *testing.T) {
 		{"no name", func(x *x509.Certificate) { x.DNSNames = nil }, ecdsaKey(t), "no subject alternative name"},
 		{"weak RSA", func(*x509.Certificate) {}, weak, "1024 bits"},
 		{"small curve", func(*x509.Certificate) {}, small, "224 bits"},
-		{"must-staple", func(x *x509.Certificate) { x.ExtraExtensions = []pkix.Extension{staple} }, ecdsaKey(t), "RFC 7633"},
+		{"must-staple", func(x *x509.Certificate) { x.ExtraExtensions = []pkix.Extension{demandStaple} }, ecdsaKey(t), "RFC 7633"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

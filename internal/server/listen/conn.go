@@ -35,6 +35,9 @@ type Conn struct {
 	transport mail.Transport
 	triedTLS  bool
 
+	proxy      netip.Addr // that the connection came through; invalid if through none
+	tlsAtProxy bool
+
 	demands     *ClientCertificates // nil: the peer is not asked for a certificate
 	certificate *x509.Certificate   // of the peer, verified
 
@@ -64,19 +67,24 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	}
 	c := &Conn{
 		server: s, door: d, listener: &d.Listener, id: s.nextID(), opened: time.Now(),
-		remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr()),
-		effort: effort{turns: s.turns},
+		local: addrPort(tcp.LocalAddr()), effort: effort{turns: s.turns},
 	}
 	c.wire = newWire(tcp, raw, &c.effort)
-	c.prefix = prefixOf(c.remote.Addr())
-	c.exempt = d.limits.exempt(c.remote.Addr())
-	if d.Clients.asks(c.remote.Addr()) {
-		c.demands = d.Clients
-	}
+	c.setRemote(addrPort(tcp.RemoteAddr()))
 	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
 	c.transport.Floor, c.transport.FloorSource = d.Floor()
 	c.reader.init(s.memory)
 	return c, nil
+}
+
+// setRemote says whose connection it is, and with that which limits it has.
+func (c *Conn) setRemote(a netip.AddrPort) {
+	c.remote, c.prefix = a, prefixOf(a.Addr())
+	c.exempt = c.door.limits.exempt(a.Addr())
+	c.demands = nil
+	if c.listener.Clients.asks(a.Addr()) {
+		c.demands = c.listener.Clients
+	}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -107,11 +115,15 @@ func (c *Conn) Work() context.Context { return c.server.work }
 
 // Attrs returns the log keys that name the connection: service and addresses.
 func (c *Conn) Attrs() []slog.Attr {
-	return []slog.Attr{
+	a := []slog.Attr{
 		slog.String("svc", string(c.listener.Service)), slog.String("conn", c.id),
 		slog.String("rip", c.remote.Addr().String()), slog.Int("rport", int(c.remote.Port())),
 		slog.String("lip", c.local.Addr().String()), slog.Int("lport", int(c.local.Port())),
 	}
+	if c.proxy.IsValid() {
+		a = append(a, slog.String("proxy", c.proxy.String()))
+	}
+	return a
 }
 
 // Transport is the connection's state with its floor.
@@ -119,6 +131,9 @@ func (c *Conn) Transport() mail.Transport { return c.transport }
 
 // Encrypted is the proof that verifiers of passwords ask for; false while the connection is clear.
 func (c *Conn) Encrypted() (mail.Encrypted, bool) {
+	if c.tlsAtProxy {
+		return mail.EncryptedAtProxy(c.proxy), true
+	}
 	if c.cs == nil {
 		return mail.Encrypted{}, false
 	}
@@ -133,7 +148,7 @@ func (c *Conn) Peer() mail.Peer {
 
 // CanStartTLS reports whether STARTTLS may be offered now.
 func (c *Conn) CanStartTLS() bool {
-	return c.listener.Mode.startsTLS() && !c.triedTLS && c.server.tlsFor(c.listener.Service) != nil
+	return c.listener.Mode.startsTLS() && !c.triedTLS && !c.tlsAtProxy && c.server.tlsFor(c.listener.Service) != nil
 }
 
 // Authenticated tells the limits that someone has logged in: the connection no longer counts among

@@ -72,6 +72,7 @@ type Listener struct {
 	Mode     Mode
 	Hostname mail.Domain
 	Clients  *ClientCertificates // nil: clients are not asked for certificates
+	Proxies  *Proxies            // nil: clients connect directly
 }
 
 // Floor is the least state that the listener accepts for its purpose, and who demands it.

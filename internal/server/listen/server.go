@@ -310,7 +310,8 @@ func (s *Server) accept(ctx context.Context, d *door) {
 	}
 }
 
-// admit begins to serve a connection within the limits.
+// admit begins to serve a connection within the limits; one that comes through a proxy is admitted once it is known whose
+// it is.
 func (s *Server) admit(ctx context.Context, d *door, tcp *net.TCPConn) {
 	c, err := newConn(s, d, tcp)
 	if err != nil { // the peer has gone already
@@ -318,9 +319,15 @@ func (s *Server) admit(ctx context.Context, d *door, tcp *net.TCPConn) {
 		return
 	}
 	d.counters.accepted.Add(1)
-	if !s.admission.admit(c) {
+	switch {
+	case !d.Proxies.admits(c.remote.Addr()):
 		d.counters.refused.Add(1)
+		c.logTLS(slog.LevelDebug, "connection refused", slog.String("reason", "not from a proxy"))
+		tcp.Close()
+		return
+	case d.Proxies == nil && !s.admission.admit(c):
 		c.refuse()
+		tcp.Close()
 		return
 	}
 	s.mu.Lock()
@@ -330,22 +337,25 @@ func (s *Server) admit(ctx context.Context, d *door, tcp *net.TCPConn) {
 	s.handlers.Go(func() { s.serve(ctx, c) })
 }
 
-// refuse ends a connection that is one too many from its network. Under TLS there is no telling why.
+// refuse tells a peer that it is one too many from its network. Under TLS there is no telling why.
 func (c *Conn) refuse() {
+	c.count().refused.Add(1)
 	c.logTLS(slog.LevelDebug, "connection refused", slog.String("reason", "too many from this network"))
 	if c.listener.Mode != Implicit {
 		c.writer.timeout = 100 * time.Millisecond // an empty socket takes a line at once
 		c.WriteString(c.listener.tooMany())
 		c.Flush()
 	}
-	c.wire.TCPConn.Close()
 }
 
-// serve runs the handler, after the handshake on an implicit port.
+// serve runs the handler, after the header of a proxy, and after the handshake on an implicit port.
 func (s *Server) serve(ctx context.Context, c *Conn) {
 	defer s.ended(c)
 	defer c.close()
-	if c.listener.Mode == Implicit && c.implicit(ctx) != nil {
+	if c.listener.Proxies != nil && c.proxied(ctx) != nil {
+		return
+	}
+	if c.listener.Mode == Implicit && !c.tlsAtProxy && c.implicit(ctx) != nil {
 		return
 	}
 	c.door.handler(ctx, c)

@@ -81,9 +81,12 @@ func (s *serviceTLS) outer(v variant) *tls.Config {
 // tolerates reports whether a client with this ALPN list is let in without a common id.
 func (s *serviceTLS) tolerates(offered []string) bool {
 	ours := func(id string) bool { return slices.Contains(protocols[s.service], id) }
-	odd := func(id string) bool { return !foreign[id] }
+	odd := func(id string) bool { return !foreign[id] && !reserved(id) }
 	return !slices.ContainsFunc(offered, ours) && slices.ContainsFunc(offered, odd)
 }
+
+// reserved reports whether an ALPN id is one that stands for nothing (RFC 8701, section 2).
+func reserved(id string) bool { return len(id) == 2 && id[0] == id[1] && id[0]&0x0f == 0x0a }
 
 // accept drops the tickets if what is accepted of clients' certificates is not what it was: each listener has an
 // element.

@@ -172,12 +172,13 @@ var reserved = []netip.Prefix{
 
 // permitted reports whether mail may be sent to an address: hostile domains point their exchanges at
 // our own network (specification, X-65).
-func (r *Relay) permitted(a netip.Addr) bool {
+func (r *Relay) permitted(a netip.Addr) bool { return MayReach(a, r.o.PrivateTargets) }
+
+// MayReach reports whether an address that a stranger named may be connected to: it is public, or in one of the
+// networks besides.
+func MayReach(a netip.Addr, besides []netip.Prefix) bool {
 	a = a.Unmap()
-	if in(a, r.o.PrivateTargets) {
-		return true
-	}
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !in(a, reserved)
+	return in(a, besides) || a.IsGlobalUnicast() && !a.IsPrivate() && !in(a, reserved)
 }
 
 // ours reports whether an address is one of this machine's.
