@@ -43,6 +43,8 @@ func TestALPN(t *testing.T) {
 		{"unknown at MX", smtp, []string{"x-foo"}, "", false},
 		{"unknown and http at MX", smtp, []string{"h2", "x-foo"}, "", false},
 		{"http at MX", smtp, []string{"http/1.1"}, "", true},
+		{"http and nothing at MX", smtp, []string{"\x8a\x8a", "http/1.1"}, "", true},
+		{"ACME at IMAP", imap, []string{"acme-tls/1"}, "", true},
 		{"http and imap at MX", smtp, []string{"h2", "http/1.1", "imap"}, "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
