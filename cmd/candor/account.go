@@ -25,6 +25,7 @@ type accountCmd struct {
 	AppPassword appPasswordCmd     `cmd:"" help:"Passwords for single programs."`
 	Disable     accountDisableCmd  `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open go on."`
 	Enable      accountEnableCmd   `cmd:"" help:"Let a disabled account log in again."`
+	Certificate certificateCmd     `cmd:"" help:"Client certificates that an account logs in with."`
 	Quota       accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
 }
 

@@ -23,6 +23,7 @@ type appPasswordAddCmd struct {
 	Name    string   `required:"" help:"What it is for, such as phone; no two of an account have the same." placeholder:"NAME"`
 	Scope   []string `help:"What it may be used for: smtp, imap, pop3, sieve, web; all but web if none is given." placeholder:"SCOPE"`
 	Until   string   `help:"The last day on which it can be used (UTC), as 2026-12-31." placeholder:"DATE"`
+	Legacy  string   `help:"The mechanism of the legacy rule that it is for: CRAM-MD5 or SCRAM-SHA-1." placeholder:"MECHANISM"`
 }
 
 // Run makes the app password and prints it.
@@ -40,7 +41,7 @@ func (a *appPasswordAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		return fmt.Errorf("--until: %w", err)
 	}
 	return operate(ctx, c, func(o operator) error {
-		made, err := o.AddAppPassword(ctx, address, directory.NewAppPassword{Name: a.Name, Scopes: scopes, Until: until})
+		made, err := o.AddAppPassword(ctx, address, directory.NewAppPassword{Name: a.Name, Scopes: scopes, Until: until, Legacy: strings.ToUpper(a.Legacy)})
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func TestStatus(t *testing.T) {
 	for _, want := range []string{
 		"mail.example.org is not running.\n",
 		"Port 25 (smtp): TLS opportunistic. Least state accepted: clear. Login offered: never. ",
-		"Port 587 (submission): TLS required. Least state accepted: encrypted-unauthenticated. Login offered: before TLS: never; after TLS: SCRAM-SHA-256, PLAIN, LOGIN. ",
+		"Port 587 (submission): TLS required. Least state accepted: encrypted-unauthenticated. Login offered: before TLS: never; after TLS: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. ",
 		"Port 995 (pop3): TLS implicit. Least state accepted: encrypted-unauthenticated. ",
 		"Port 80 (http): TLS none. Least state accepted: clear. Login offered: never. ",
 	} {

@@ -31,6 +31,9 @@ type operator interface {
 	RevokeAppPassword(ctx context.Context, a mail.Address, name string) error
 	DisableAccount(context.Context, mail.Address) error
 	EnableAccount(context.Context, mail.Address) error
+	AddCertificate(context.Context, mail.Address, directory.NewCertificate) error
+	RemoveCertificate(ctx context.Context, a mail.Address, name string) error
+	Offers(context.Context) ([]directory.Offer, error)
 	AccountQuota(context.Context, mail.Address) (web.AccountQuota, error)
 	SetQuota(context.Context, mail.Address, directory.Quota) error
 	Aliases(context.Context) ([]directory.Alias, error)

@@ -84,13 +84,23 @@ func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 		listener := c.listenerOf(l)
 		s.Floor, s.FloorSource = listener.Floor()
 		if service, is := loginServices[l.Service]; is {
-			s.Login = "before TLS: never; after TLS: " + strings.Join(p.directory.Mechanisms(directory.Attempt{Service: service}), ", ")
+			s.Login = "before TLS: never; after TLS: " + strings.Join(offeredToAll(p.directory.Offers(service)), ", ")
 		}
 		_, port := bind(l.Address)
 		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s))
 		all = append(all, s)
 	}
 	return all
+}
+
+// offeredToAll are the mechanisms that every program sees.
+func offeredToAll(all []directory.Offer) (mechanisms []string) {
+	for _, o := range all {
+		if o.Offered && o.To == "" {
+			mechanisms = append(mechanisms, o.Mechanism)
+		}
+	}
+	return mechanisms
 }
 
 // writeListeners prints the listeners as a table.

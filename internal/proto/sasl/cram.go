@@ -39,6 +39,19 @@ func NewCramKey(password []byte) (k CramKey) {
 	return k
 }
 
+// MarshalText writes the key in base64.
+func (k CramKey) MarshalText() ([]byte, error) { return []byte(Encode(k[:])), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (k *CramKey) UnmarshalText(text []byte) error {
+	b, err := decode(text)
+	if err != nil || len(b) != len(k) {
+		return malformed("key of CRAM-MD5")
+	}
+	copy(k[:], b)
+	return nil
+}
+
 // Matches reports whether digest is the HMAC-MD5 of challenge.
 func (k CramKey) Matches(challenge, digest []byte) bool {
 	inner := resume(k[:md5.Size], challenge)

@@ -43,6 +43,49 @@ func TestDeriveKeys(t *testing.T) {
 	}
 }
 
+// TestScramSHA1Vector is the exchange of RFC 5802, section 5, by both ends.
+func TestScramSHA1Vector(t *testing.T) {
+	const (
+		clientNonce = "fyko+d2lbbFgONRv9qkxdawL"
+		serverNonce = "3rfcNHYJY1ZVvWVs7j"
+		serverFirst = "r=" + clientNonce + serverNonce + ",s=QSXCR+Q6sek8bf92,i=4096"
+		clientFinal = "c=biws,r=" + clientNonce + serverNonce + ",p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
+		serverFinal = "v=rmF9pqV8S7suAoZWja4dJRkFsKQ="
+	)
+	salt, err := base64.StdEncoding.DecodeString("QSXCR+Q6sek8bf92")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := DeriveKeys(crypto.SHA1, []byte("pencil"), salt, 4096)
+	if got, want := Encode(keys.StoredKey), "6dlGYMOdZcOPutkcNY8U2g7vK9Y="; got != want {
+		t.Errorf("StoredKey = %s, want %s", got, want)
+	}
+	if got, want := Encode(keys.ServerKey), "D+CSWLOshSulAsxiupA+qs2/fTE="; got != want {
+		t.Errorf("ServerKey = %s, want %s", got, want)
+	}
+	c := NewScramClient(ScramSHA1, nil, "user", []byte("pencil"))
+	c.nonce = clientNonce
+	s := NewScramServer(ScramSHA1, nil, func(context.Context, string) (ScramCredentials, error) {
+		return ScramCredentials{salt, 4096, []Keys{keys}}, nil
+	})
+	s.nonce = func() string { return serverNonce }
+	challenge, _, err := s.Next(t.Context(), c.Start())
+	if string(challenge) != serverFirst || err != nil {
+		t.Fatalf("first challenge %q, %v", challenge, err)
+	}
+	response, err := c.Next(challenge)
+	if string(response) != clientFinal || err != nil {
+		t.Fatalf("final message %q, %v", response, err)
+	}
+	challenge, done, err := s.Next(t.Context(), response)
+	if string(challenge) != serverFinal || !done || err != nil {
+		t.Fatalf("final challenge %q, %t, %v", challenge, done, err)
+	}
+	if _, err := c.Next(challenge); err != nil || c.Finish() != nil {
+		t.Errorf("the client does not believe it: %v", err)
+	}
+}
+
 // vectorServer is a server that takes part in the exchange of the RFC.
 func vectorServer(t testing.TB, extra ...Keys) *ScramServer {
 	c := vectorKeys(t)

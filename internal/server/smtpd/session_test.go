@@ -387,6 +387,18 @@ func TestScram(t *testing.T) {
 		if err := x.Finish(); tc.code == "235" && err != nil {
 			t.Errorf("the server did not prove itself: %v", err)
 		}
+		if channel != nil && tc.code == "235" {
+			c.send("MAIL FROM:<ann@example.org>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\n")
+			c.want("250", "250", "354")
+			c.send("Subject: bound\r\n\r\nx\r\n.\r\n")
+			c.want("250")
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); len(w.Messages(t, "ann@example.org", "INBOX")) == 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := strings.Join(w.Messages(t, "ann@example.org", "INBOX"), ""); !strings.Contains(got, "state=authenticated-bound") || !strings.Contains(got, "peer=sasl:SCRAM-SHA-256-PLUS") {
+		t.Errorf("the message does not tell how it came: %s", got)
 	}
 }
 

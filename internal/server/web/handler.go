@@ -99,6 +99,13 @@ var operations = map[string]operation{
 	"account/enable": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.EnableAccount(ctx, q.Address)
 	}),
+	"certificate/add": with(func(ctx context.Context, o *Operations, q certificateRequest) (any, error) {
+		return nil, o.AddCertificate(ctx, q.Address, q.NewCertificate)
+	}),
+	"certificate/remove": with(func(ctx context.Context, o *Operations, q certificateRequest) (any, error) {
+		return nil, o.RemoveCertificate(ctx, q.Address, q.Name)
+	}),
+	"offers": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Offers(ctx) }),
 	"account/quota": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return o.AccountQuota(ctx, q.Address)
 	}),

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"candor/internal/mail"
-	"candor/internal/store/kv"
 )
 
 // NewAppPassword describes an app password that is to be made.
@@ -18,6 +17,8 @@ type NewAppPassword struct {
 	Name   string    `json:"name"`             // 1 to 64 characters
 	Scopes []Scope   `json:"scopes,omitempty"` // none: ProgramScopes
 	Until  time.Time `json:"until,omitzero"`   // when it ends; zero: never
+	// Legacy is the mechanism of a legacy rule that it is also to be used by; see LegacyMechanisms.
+	Legacy string `json:"legacy,omitempty"`
 }
 
 const (
@@ -27,6 +28,9 @@ const (
 
 func (n *NewAppPassword) check(now time.Time) error {
 	if err := checkAppName(n.Name); err != nil {
+		return err
+	}
+	if err := checkLegacy(n.Legacy); err != nil {
 		return err
 	}
 	for _, s := range n.Scopes {
@@ -57,7 +61,8 @@ func (d *Directory) AddAppPassword(ctx context.Context, a mail.Address, n NewApp
 		return "", err
 	}
 	var now *account
-	d.view(func(s *state) { now = s.addresses[canonical(a)] })
+	var legacySalt []byte
+	d.view(func(s *state) { now, legacySalt = s.addresses[canonical(a)], s.legacySalt(canonical(a)) })
 	if now == nil {
 		return "", noAccount(a)
 	}
@@ -67,6 +72,7 @@ func (d *Directory) AddAppPassword(ctx context.Context, a mail.Address, n NewApp
 	v := verifiers{Generated: newGenerated(prepared)}
 	err = d.hasher.do(ctx, func() {
 		v.Scram = newScramKeys(crypto.SHA256, prepared, now.Salt)
+		v.addLegacy(n.Legacy, prepared, legacySalt)
 	})
 	if err != nil {
 		return "", err
@@ -99,21 +105,7 @@ func (d *Directory) AddAppPassword(ctx context.Context, a mail.Address, n NewApp
 //
 // Errors: NotFound.
 func (d *Directory) RevokeAppPassword(ctx context.Context, a mail.Address, name string) error {
-	return d.change(ctx, func(tx kv.Tx, s *state) (func(*state), error) {
-		found := s.addresses[canonical(a)]
-		if found == nil {
-			return nil, noAccount(a)
-		}
-		c := found.app(name)
-		if c == nil {
-			return nil, mail.Errorf(mail.NotFound, "%s has no app password %q", found.Address, name)
-		}
-		k := credentialKey{found.id, c.id}
-		tx.Delete(k.record())
-		tx.Delete(k.use())
-		next := found.without(c.id)
-		return func(s *state) { s.put(next); d.uses.drop(k) }, nil
-	})
+	return d.removeCredential(ctx, a, "app password", name, (*account).app)
 }
 
 // passwordLetters are those that nobody takes for another.

@@ -180,7 +180,7 @@ func TestAppPasswordIsKept(t *testing.T) {
 	_, err := d.AddAccount(t.Context(), ann, "")
 	must(t, err)
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	p := appPasswordOf(t, d, "ann@example.org", NewAppPassword{"phone", []Scope{ScopeIMAP}, until})
+	p := appPasswordOf(t, d, "ann@example.org", NewAppPassword{Name: "phone", Scopes: []Scope{ScopeIMAP}, Until: until})
 	appPasswordOf(t, d, "ann@example.org", NewAppPassword{Name: "other"})
 	must(t, d.RevokeAppPassword(t.Context(), ann, "other"))
 	d.Close()

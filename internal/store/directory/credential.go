@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/store/kv"
 )
 
 // Scope is what a credential may be used for.
@@ -77,14 +78,16 @@ func (a *account) admits(c *credential, s Service, now time.Time) reason {
 // Credential is one way in which an account may log in.
 type Credential struct {
 	ID         uint64    `json:"id"`
-	Kind       string    `json:"kind"`             // "main": the password that its owner chose; "app": one made for a program
-	Name       string    `json:"name,omitempty"`   // of an app password
+	Kind       string    `json:"kind"`             // "main": the password that its owner chose; "app": one made for a program; "cert": a client certificate
+	Name       string    `json:"name,omitempty"`   // not of a main password
 	Scopes     []Scope   `json:"scopes,omitempty"` // none: everything
 	Until      time.Time `json:"until,omitzero"`   // when it ends
 	Generation uint64    `json:"generation"`
 	Created    time.Time `json:"created"`
 	Verifiers  []string  `json:"verifiers"` // "argon2id", "hmac-sha-256", "scram-sha-256"
 	LastUsed   LastUse   `json:"last_used,omitzero"`
+	// Certificate is what a client certificate is found by: "sha256:" and a fingerprint, or "email:" and an address.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // Credentials returns the credentials of an account. Errors: NotFound.
@@ -99,7 +102,27 @@ func (d *Directory) Credentials(ctx context.Context, a mail.Address) ([]Credenti
 		all[i] = Credential{
 			ID: uint64(c.id), Kind: string(c.Kind), Name: c.Name, Scopes: c.Scopes, Until: c.Until, Generation: c.Generation,
 			Created: c.Created, Verifiers: c.Verifiers.names(), LastUsed: d.uses.last(credentialKey{found.id, c.id}),
+			Certificate: c.Certificate,
 		}
 	}
 	return all, nil
+}
+
+// removeCredential removes the credential that find finds by its name.
+func (d *Directory) removeCredential(ctx context.Context, a mail.Address, kind, name string, find func(*account, string) *credential) error {
+	return d.change(ctx, func(tx kv.Tx, s *state) (func(*state), error) {
+		owner := s.addresses[canonical(a)]
+		if owner == nil {
+			return nil, noAccount(a)
+		}
+		c := find(owner, name)
+		if c == nil {
+			return nil, mail.Errorf(mail.NotFound, "%s has no %s %q", owner.Address, kind, name)
+		}
+		k := credentialKey{owner.id, c.id}
+		tx.Delete(k.record())
+		tx.Delete(k.use())
+		next := owner.without(c.id)
+		return func(s *state) { s.put(next); d.uses.drop(k) }, nil
+	})
 }

@@ -40,6 +40,7 @@ type Directory struct {
 	now      func() time.Time
 	hostname atomic.Value // mail.Domain
 	quota    atomic.Value // Quota: the default
+	legacy   atomic.Pointer[legacyRules]
 	cost     Cost
 	hasher   *hasher
 	cache    *cache
@@ -66,6 +67,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 		changing: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	d.hostname.Store(o.Hostname)
+	d.SetLegacyRules(nil, nil)
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -86,6 +88,9 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 
 // SetHostname changes the name whose postmaster always resolves.
 func (d *Directory) SetHostname(h mail.Domain) { d.hostname.Store(h) }
+
+// host is that name.
+func (d *Directory) host() string { return string(d.hostname.Load().(mail.Domain)) }
 
 // SetDefaultQuota changes what accounts may hold that have no quota of their own; 0 is no bound.
 func (d *Directory) SetDefaultQuota(q Quota) { d.quota.Store(q) }

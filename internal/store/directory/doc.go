@@ -20,6 +20,10 @@
 // longer those of the directory when it is done is made again, so that no login with an old password
 // is accepted after SetPassword has returned.
 //
+// A login by SCRAM -PLUS is bound to the TLS channel that mail.Peer describes. Mechanisms that need worse verifiers exist
+// for the connections and accounts of a LegacyRule alone; EXTERNAL for who has shown a certificate that is one account's.
+// Whatever is not offered to a peer is refused at its start, and settled like every other attempt.
+//
 // One cache exists: right plain passwords (specification, section 3.5: R), under a keyed hash of
 // everything that the decision read. Verifiers need none (V), since memory is authoritative. Nothing
 // of a SCRAM exchange is ever cached, and no wrong password.

@@ -29,19 +29,15 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		x.mechanism = sasl.NewPlainServer(x.password)
 	case sasl.Login:
 		x.mechanism = sasl.NewLoginServer(x.password)
-	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
+	case sasl.CramMD5:
+		x.mechanism = sasl.NewCramServer(d.host(), x.digest)
+	case sasl.External:
+		x.mechanism = sasl.NewExternalServer(x.external)
+	default:
 		x.scram = sasl.NewScramServer(a.Mechanism, bindable(a, offered), x.credentials)
 		x.mechanism = x.scram
 	}
 	return x, nil
-}
-
-// bindable is the channel of an attempt by SCRAM, if its -PLUS is offered.
-func bindable(a Attempt, offered []string) *sasl.Channel {
-	if !slices.Contains(offered, strings.TrimSuffix(a.Mechanism, "-PLUS")+"-PLUS") {
-		return nil
-	}
-	return channel(a)
 }
 
 // mechanism is the server's end of a SASL mechanism.
@@ -60,6 +56,7 @@ type Exchange struct {
 	login      string
 	principal  principal      // SCRAM: whom the client's first message named
 	candidates []credentialID // SCRAM: of the keys that the proof is tried against
+	rule       *LegacyRule    // by which the mechanism is allowed to the one who has proved himself
 	verified   verified
 }
 
@@ -86,6 +83,9 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.flag(), x.verified, err}); err != nil {
 		x.verified = verified{}
 		return x.lastWord(challenge), false, err
+	}
+	if used := x.directory.legacy.Load().used; x.rule != nil && used != nil {
+		used(x.rule.ID, x.attempt.Peer.Remote.Addr())
 	}
 	return challenge, true, nil
 }
@@ -136,46 +136,30 @@ func (x *Exchange) password(ctx context.Context, login string, password []byte) 
 	return err
 }
 
-// credentials finds those of a user for SCRAM. Who has none gets keys that nobody knows, and the
-// salt that would be his.
-func (x *Exchange) credentials(_ context.Context, login string) (sasl.ScramCredentials, error) {
+// digest verifies for CRAM-MD5. Who cannot log in by it has a key that nobody knows.
+func (x *Exchange) digest(_ context.Context, login string, challenge, digest []byte) error {
 	x.login = login
-	found := sasl.ScramCredentials{Iterations: scramIterations}
-	x.directory.view(func(s *state) {
-		x.principal = s.principal(login)
-		found.Salt = s.salt(x.principal.name)
-	})
-	if a := x.principal.account; a != nil {
-		found.Salt = a.Salt
-		for _, c := range a.credentials {
-			if c.Verifiers.Scram != nil {
-				found.Keys = append(found.Keys, c.Verifiers.Scram.Keys)
-				x.candidates = append(x.candidates, c.id)
-			}
-		}
+	var p principal
+	x.directory.view(func(s *state) { p = s.principal(login) })
+	c, rule := x.directory.byRule(x.attempt, p.account)
+	key := sasl.NewCramKey(unknownKeys(crypto.SHA256).StoredKey)
+	if c != nil {
+		key = *c.Verifiers.CramMD5
 	}
-	if len(found.Keys) == 0 {
-		found.Keys = []sasl.Keys{unknownKeys(crypto.SHA256)}
+	switch right := key.Matches(challenge, digest); {
+	case p.account == nil:
+		return refuse(reasonUnknown, nil)
+	case c == nil:
+		return refuse(reasonNoVerifier, nil)
+	case !right:
+		return refuse(reasonWrong, nil)
 	}
-	return found, nil
+	x.rule = rule
+	return x.accept(p.account, c)
 }
 
-// admit turns the outcome of a SCRAM exchange into that of the login.
-func (x *Exchange) admit(err error) error {
-	a := x.principal.account
-	switch {
-	case err != nil && !mail.IsKind(err, mail.AuthFailed), err != nil && x.login == "":
-		return err
-	case err != nil && reasonOf(err) != reasonProtocol:
-		return refuse(reasonOf(err), err)
-	case a == nil:
-		return refuse(reasonUnknown, err)
-	case len(x.candidates) == 0:
-		return refuse(reasonNoVerifier, err)
-	case err != nil:
-		return refuse(reasonWrong, err)
-	}
-	c := a.credential(x.candidates[x.scram.Matched()])
+// accept lets an account in that has proved itself by a credential, unless that may not be used here and now.
+func (x *Exchange) accept(a *account, c *credential) error {
 	if r := a.admits(c, x.attempt.Service, x.directory.now()); r != "" {
 		return refuse(r, nil)
 	}

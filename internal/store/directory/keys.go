@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/store/kv"
 )
 
@@ -77,6 +78,8 @@ const (
 	mainPassword credentialKind = "main"
 	// appPassword is one that was generated for a program.
 	appPassword credentialKind = "app"
+	// clientCertificate is one that logs in by EXTERNAL.
+	clientCertificate credentialKind = "cert"
 )
 
 type credentialRecord struct {
@@ -90,6 +93,8 @@ type credentialRecord struct {
 	Generation uint64    `json:"generation"`
 	Created    time.Time `json:"created"`
 	Verifiers  verifiers `json:"verifiers"`
+	// Certificate is what a client certificate is found by: "sha256:" and a fingerprint, or "email:" and an address.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // verifiers are what is kept of one password.
@@ -97,6 +102,9 @@ type verifiers struct {
 	Argon2id  *argon2id  `json:"argon2id,omitempty"`
 	Generated *generated `json:"hmac_sha_256,omitempty"`
 	Scram     *scramKeys `json:"scram_sha_256,omitempty"`
+	// CramMD5 and ScramSHA1 are those of a legacy rule, of a generated password alone.
+	CramMD5   *sasl.CramKey `json:"cram_md5,omitempty"`
+	ScramSHA1 *legacyScram  `json:"scram_sha_1,omitempty"`
 }
 
 type aliasRecord struct {

@@ -39,6 +39,13 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 		return s.withoutScram == 0
 	case sasl.ScramSHA256Plus:
 		return s.withoutScram == 0 && channel(a) != nil
+	case sasl.ScramSHA1, sasl.CramMD5:
+		return holds(d.legacyRules(mechanism, a), d.now())
+	case sasl.ScramSHA1Plus:
+		return holds(d.legacyRules(mechanism, a), d.now()) && channel(a) != nil
+	case sasl.External:
+		owner, _ := s.certified(a)
+		return owner != nil
 	}
 	return false
 }
@@ -47,10 +54,14 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 func channel(a Attempt) *sasl.Channel { return sasl.NewChannel(a.Peer.TLS, a.Peer.Certificate) }
 
 // NotOffered ends an attempt by a mechanism that is not offered to its peer, known or not, and returns the error to
-// answer it with.
+// answer it with. Its reason is "not-offered", or "legacy-expired" where a rule has ended that offered it.
 //
 // Errors: Unsupported.
 func (d *Directory) NotOffered(ctx context.Context, a Attempt) error {
-	err := mail.Wrap(mail.Unsupported, &refusal{reason: reasonNotOffered}, "that authentication mechanism is not offered").With(5, 5, 4)
+	r := reasonNotOffered
+	if len(d.legacyRules(a.Mechanism, a)) > 0 {
+		r = reasonLegacyExpired
+	}
+	err := mail.Wrap(mail.Unsupported, &refusal{reason: r}, "that authentication mechanism is not offered").With(5, 5, 4)
 	return d.settle(ctx, time.Now(), outcome{attempt: a, err: err})
 }

@@ -16,17 +16,18 @@ type reason string
 
 // The reasons.
 const (
-	reasonUnknown    reason = "unknown"
-	reasonWrong      reason = "wrong"
-	reasonDisabled   reason = "disabled"
-	reasonNoVerifier reason = "no-verifier"
-	reasonNotOffered reason = "not-offered"
-	reasonBinding    reason = "cb-mismatch"
-	reasonType       reason = "cb-unsupported-type"
-	reasonDowngrade  reason = "scram-downgrade-suspected"
-	reasonProtocol   reason = "protocol"
-	reasonScope      reason = "scope"
-	reasonExpired    reason = "expired"
+	reasonUnknown       reason = "unknown"
+	reasonWrong         reason = "wrong"
+	reasonDisabled      reason = "disabled"
+	reasonNoVerifier    reason = "no-verifier"
+	reasonNotOffered    reason = "not-offered"
+	reasonLegacyExpired reason = "legacy-expired"
+	reasonBinding       reason = "cb-mismatch"
+	reasonType          reason = "cb-unsupported-type"
+	reasonDowngrade     reason = "scram-downgrade-suspected"
+	reasonProtocol      reason = "protocol"
+	reasonScope         reason = "scope"
+	reasonExpired       reason = "expired"
 )
 
 // refusal is the cause of an AuthFailed.
@@ -55,6 +56,7 @@ func refuse(r reason, cause error) error {
 //   - "no-verifier": the account has nothing to check this mechanism with;
 //   - "scope", "expired": a right password that is not for this service, or not any more;
 //   - "not-offered": the mechanism is not offered to this peer;
+//   - "legacy-expired": the rule has ended that offered it;
 //   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;
 //   - "cb-unsupported-type": it would bind by a type that this connection does not have;
 //   - "scram-downgrade-suspected": it could bind, but did not see that we can (specification, section 3.4).

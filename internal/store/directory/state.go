@@ -28,6 +28,7 @@ type state struct {
 	// withPassword counts the enabled accounts that have a password, withoutScram those of them of
 	// which one has no SCRAM keys.
 	withPassword, withoutScram int
+	certificates               map[string][]credentialKey // by what they are found by
 }
 
 // account is an account with its credentials, in the order of their ids. It is not changed once it
@@ -49,6 +50,8 @@ func newState() *state {
 		accounts:  map[mail.AccountID]*account{},
 		aliases:   map[mail.Address][]mail.Address{},
 		addresses: map[mail.Address]*account{},
+
+		certificates: map[string][]credentialKey{},
 	}
 }
 
@@ -112,13 +115,22 @@ func (s *state) removeAlias(a mail.Address) {
 }
 
 func (s *state) count(a *account, by int) {
-	if a.Disabled || len(a.credentials) == 0 {
+	s.countCertificates(a, by)
+	if a.Disabled || !slices.ContainsFunc(a.credentials, credential.isPassword) {
 		return
 	}
 	s.withPassword += by
-	if slices.ContainsFunc(a.credentials, func(c credential) bool { return c.Verifiers.Scram == nil }) {
+	if a.lacksScram() {
 		s.withoutScram += by
 	}
+}
+
+// isPassword reports whether a credential is something to type.
+func (c credential) isPassword() bool { return c.Kind != clientCertificate }
+
+// lacksScram reports whether the account has a password without SCRAM keys.
+func (a *account) lacksScram() bool {
+	return slices.ContainsFunc(a.credentials, func(c credential) bool { return c.isPassword() && c.Verifiers.Scram == nil })
 }
 
 // postmaster is the local part that every domain has (RFC 5321, section 4.5.1).

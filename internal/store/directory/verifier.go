@@ -146,6 +146,12 @@ func (v verifiers) names() []string {
 	if v.Scram != nil {
 		names = append(names, "scram-sha-256")
 	}
+	if v.ScramSHA1 != nil {
+		names = append(names, "scram-sha-1")
+	}
+	if v.CramMD5 != nil {
+		names = append(names, "cram-md5")
+	}
 	return names
 }
 

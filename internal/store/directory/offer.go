@@ -1,0 +1,137 @@
+package directory
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"candor/internal/mail"
+	"candor/internal/proto/sasl"
+)
+
+// Offer says whether a mechanism is offered at a service after TLS, to whom, and if not, why.
+type Offer struct {
+	Service   Service        `json:"service"`
+	Mechanism string         `json:"mechanism"`
+	Offered   bool           `json:"offered"`
+	To        string         `json:"to,omitempty"`      // of one that is offered to some alone
+	Because   string         `json:"because,omitempty"` // of one that is not offered
+	Lacking   []mail.Address `json:"lacking"`           // the accounts for whose sake it is not offered
+}
+
+// Words say it in a sentence, without the accounts.
+func (o *Offer) Words() string {
+	switch {
+	case !o.Offered:
+		return "not offered because " + o.Because
+	case o.To != "":
+		return "offered to " + o.To
+	}
+	return "offered"
+}
+
+// never are the mechanisms that are recognised and refused, with the reason.
+var never = []struct{ mechanism, because string }{
+	{"DIGEST-MD5", "it needs password equivalents at rest and is historic (RFC 6331)"},
+	{"APOP", "it needs passwords in clear at rest"},
+	{"NTLM", "it needs password equivalents at rest"},
+	{"GSSAPI", "there is no Kerberos here"},
+	{"ANONYMOUS", "nobody is let in without a name"},
+}
+
+// Offers tells of every mechanism whether it is offered to programs that connect to a service by TLS (specification,
+// section 3.2).
+func (d *Directory) Offers(service Service) []Offer {
+	var all []Offer
+	d.view(func(s *state) {
+		for _, m := range mechanisms {
+			all = append(all, d.offer(s, m))
+		}
+	})
+	for _, n := range never {
+		if n.mechanism != "APOP" || service == POP3 {
+			all = append(all, notOffered(n.mechanism, n.because, nil))
+		}
+	}
+	for i := range all {
+		all[i].Service = service
+	}
+	return all
+}
+
+func (d *Directory) offer(s *state, mechanism string) Offer {
+	switch mechanism {
+	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
+		if s.withoutScram > 0 {
+			return s.withoutKeys(mechanism)
+		}
+	case sasl.ScramSHA1, sasl.ScramSHA1Plus, sasl.CramMD5:
+		return d.byRules(mechanism)
+	case sasl.External:
+		return s.byCertificate()
+	}
+	return offered(mechanism, "")
+}
+
+func offered(mechanism, to string) Offer {
+	return Offer{Mechanism: mechanism, Offered: true, To: to, Lacking: []mail.Address{}}
+}
+
+func notOffered(mechanism, because string, lacking []mail.Address) Offer {
+	return Offer{Mechanism: mechanism, Because: because, Lacking: append([]mail.Address{}, lacking...)}
+}
+
+// withoutKeys names the accounts that rule A-1 waits for.
+func (s *state) withoutKeys(mechanism string) Offer {
+	var lacking []mail.Address
+	for _, a := range s.accounts {
+		if !a.Disabled && a.lacksScram() {
+			lacking = append(lacking, a.Address)
+		}
+	}
+	slices.SortFunc(lacking, byDomain)
+	verb := "lack"
+	if len(lacking) == 1 {
+		verb = "lacks"
+	}
+	return notOffered(mechanism, fmt.Sprintf("%d of %d accounts %s a SCRAM key", len(lacking), s.withPassword, verb), lacking)
+}
+
+// byRules tells to whom legacy rules offer a mechanism.
+func (d *Directory) byRules(mechanism string) Offer {
+	var to []string
+	for _, r := range d.legacy.Load().rules {
+		if r.Mechanism == strings.TrimSuffix(mechanism, "-PLUS") && r.Holds(d.now()) {
+			to = append(to, r.words())
+		}
+	}
+	if len(to) == 0 {
+		return notOffered(mechanism, "no legacy rule names it", nil)
+	}
+	return offered(mechanism, strings.Join(to, " and to "))
+}
+
+// words say to whom a rule offers its mechanism.
+func (r *LegacyRule) words() string {
+	to := words(r.Networks)
+	if r.Hostname != "" {
+		to = append(to, "who asks for "+string(r.Hostname))
+	}
+	return fmt.Sprintf("%s until %s (legacy rule %s)", strings.Join(to, ", "), r.Until.Add(-1).UTC().Format(time.DateOnly), r.ID)
+}
+
+func words(networks []netip.Prefix) (all []string) {
+	for _, n := range networks {
+		all = append(all, n.String())
+	}
+	return all
+}
+
+func (s *state) byCertificate() Offer {
+	if len(s.certificates) == 0 {
+		return notOffered(sasl.External, "no account has a client certificate", nil)
+	}
+	return offered(sasl.External, "who shows a certificate that is verified and belongs to one account")
+}

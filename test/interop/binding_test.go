@@ -1,0 +1,225 @@
+package interop
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"candor/internal/mailtest/tool"
+)
+
+// gsaslLogin logs in as ann with the tool of GNU SASL and returns what it printed; a password that is refused gives an error.
+func gsaslLogin(t *testing.T, gsasl, protocol, cert string, port int, more ...string) (string, error) {
+	t.Helper()
+	args := append([]string{
+		protocol, "--connect", fmt.Sprintf("127.0.0.1:%d", port), "--x509-ca-file", cert, "--authentication-id", "ann@example.org",
+		"--password", "secret", "--hostname", hostname,
+	}, more...)
+	return output(t, "", gsasl, args...)
+}
+
+// awaitLine waits until a line of the log has all parts.
+func (s *server) awaitLine(parts ...string) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for line := range strings.Lines(s.log.String()) {
+			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+				return
+			}
+		}
+	}
+	s.t.Fatalf("no line of the log has %q:\n%s", parts, s.log)
+}
+
+// TestChannelBinding logs in by SCRAM-SHA-256-PLUS with GNU SASL, directly and with somebody between whose
+// certificate the program trusts: X-38 and X-42.
+func TestChannelBinding(t *testing.T) {
+	t.Parallel()
+	gsasl := tool.Need(t, "gsasl")
+	s := start(t)
+	for protocol, port := range map[string]int{"--imap": s.imap, "--smtp": s.submission} {
+		out, err := gsaslLogin(t, gsasl, protocol, s.cert, port, "--mechanism", "SCRAM-SHA-256-PLUS")
+		if err != nil {
+			t.Errorf("%s: %v\n%s", protocol, err, out)
+		}
+	}
+	s.awaitLine("login ok", "method=SCRAM-SHA-256-PLUS", "cb=exporter", "tls.state=authenticated-bound", "svc=imap")
+	s.awaitLine("login ok", "method=SCRAM-SHA-256-PLUS", "cb=exporter", "tls.state=authenticated-bound", "svc=submission")
+
+	relay := between(t, s.imap, false)
+	if out, err := gsaslLogin(t, gsasl, "--imap", relay.cert, relay.port, "--mechanism", "SCRAM-SHA-256-PLUS"); err == nil {
+		t.Errorf("relayed: it logged in\n%s", out)
+	}
+	s.awaitLine("login deny", "user=ann@example.org", "reason=cb-mismatch")
+
+	strip := between(t, s.imap, true)
+	if out, err := gsaslLogin(t, gsasl, "--imap", strip.cert, strip.port); err == nil {
+		t.Errorf("with the names removed: it logged in\n%s", out)
+	}
+	s.awaitLine("login deny", "user=ann@example.org", "reason=scram-downgrade-suspected")
+}
+
+// interceptor sits between a program and the server, with a certificate of its own for the server's name.
+type interceptor struct {
+	cert string // PEM file
+	port int
+}
+
+// between relays IMAP with STARTTLS; strip removes the names that bind from what the server offers.
+func between(t *testing.T, target int, strip bool) interceptor {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), DNSNames: []string{hostname, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { intercept(c, config, target, strip) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return interceptor{write(t, "between.pem", string(text)), l.Addr().(*net.TCPAddr).Port}
+}
+
+// intercept begins TLS with both ends at STARTTLS, then passes on what they say.
+func intercept(client net.Conn, config *tls.Config, target int, strip bool) {
+	defer client.Close()
+	server, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", target))
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	for _, c := range []net.Conn{client, server} {
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+	}
+	fromClient, fromServer := bufio.NewReader(client), bufio.NewReader(server)
+	greeting, _ := fromServer.ReadString('\n')
+	io.WriteString(client, greeting)
+	for {
+		line, err := fromClient.ReadString('\n')
+		if err != nil {
+			return
+		}
+		io.WriteString(server, line)
+		tag, _, _ := strings.Cut(line, " ")
+		for {
+			reply, err := fromServer.ReadString('\n')
+			if err != nil {
+				return
+			}
+			io.WriteString(client, reply)
+			if strings.HasPrefix(reply, tag+" ") {
+				break
+			}
+		}
+		if strings.Contains(strings.ToUpper(line), "STARTTLS") {
+			break
+		}
+	}
+	toClient := tls.Server(client, config)
+	toServer := tls.Client(server, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec
+	if toClient.Handshake() != nil || toServer.Handshake() != nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(toServer, toClient)
+		server.Close()
+	}()
+	lines := bufio.NewReader(toServer)
+	for {
+		line, err := lines.ReadString('\n')
+		if strip {
+			line = strings.ReplaceAll(line, " AUTH=SCRAM-SHA-256-PLUS", "")
+		}
+		io.WriteString(toClient, line)
+		if err != nil {
+			break
+		}
+	}
+	client.Close()
+	<-done
+}
+
+// withoutEMS asks for TLS 1.2 without extended master secret, where nothing can be exported, and would bind to
+// it all the same; then by the certificate, which is offered.
+const withoutEMS = `
+import base64, hashlib, hmac, imaplib, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+context.check_hostname = False
+context.maximum_version = ssl.TLSVersion.TLSv1_2
+context.options |= 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET
+def login(header, data):
+    m = imaplib.IMAP4_SSL(sys.argv[1], int(sys.argv[3]), ssl_context=context)
+    assert "AUTH=SCRAM-SHA-256-PLUS" in m.capabilities, m.capabilities
+    bare = "n=ann@example.org,r=abcdefghijklmnop"
+    state = []
+    def answer(challenge):
+        challenge = challenge.decode()
+        if not state:
+            state.append(0)
+            return header + bare
+        if challenge.startswith("v="):
+            return ""
+        if challenge.startswith("e="):
+            return None
+        parts = dict(p.split("=", 1) for p in challenge.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", b"secret", base64.b64decode(parts["s"]), int(parts["i"]))
+        final = "c=%s,r=%s" % (base64.b64encode(header.encode() + data(m)).decode(), parts["r"])
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        message = ",".join((bare, challenge, final)).encode()
+        signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+        return final + ",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+    try:
+        m.authenticate("SCRAM-SHA-256-PLUS", answer)
+        return "ok"
+    except imaplib.IMAP4.error as e:
+        return "refused"
+print(login("p=tls-exporter,,", lambda m: b"\0" * 32),
+    login("p=tls-server-end-point,,", lambda m: hashlib.sha256(m.sock.getpeercert(True)).digest()))
+`
+
+// TestBindingWithoutEMS is the last row but one of the specification, section 9.3.
+func TestBindingWithoutEMS(t *testing.T) {
+	t.Parallel()
+	python := tool.Need(t, "python3")
+	s := start(t)
+	if out := s.must("", python, write(t, "ems.py", withoutEMS), "127.0.0.1", s.cert, fmt.Sprint(s.imaps)); out != "refused ok\n" {
+		t.Errorf("got %q", out)
+	}
+	s.awaitLine("login deny", "reason=cb-unsupported-type")
+	s.awaitLine("login ok", "method=SCRAM-SHA-256-PLUS", "cb=endpoint", "tls.state=authenticated-bound")
+}
