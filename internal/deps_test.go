@@ -34,7 +34,7 @@ var permitted = map[string]string{
 	"store/backup":    "",
 
 	"transit/queue":   "message store/kv",
-	"transit/deliver": "message store/directory store/mailbox transit/queue",
+	"transit/deliver": "message store/kv store/directory store/mailbox transit/queue",
 	"transit/relay":   "proto/smtp trust/dns store/kv transit/queue",
 
 	"server/listen": "",

@@ -154,6 +154,9 @@ type Transport struct {
 	DNSSEC      string         `json:"tls.dnssec,omitempty"`
 	Fail        string         `json:"tls.fail,omitempty"`
 	Peer        string         `json:"peer,omitempty"`
+	// Scope is "private" for a clear hop within networks that are all ours: still clear, for a private network
+	// is no encryption (TS-1.6).
+	Scope string `json:"scope,omitempty"`
 }
 
 // Attrs returns the fields as log keys, in the order of the specification; unset ones are left out.
@@ -180,6 +183,7 @@ func (t *Transport) Attrs() []slog.Attr {
 	add("tls.dnssec", t.DNSSEC)
 	add("tls.fail", t.Fail)
 	add("peer", t.Peer)
+	add("scope", t.Scope)
 	return a
 }
 

@@ -132,7 +132,17 @@ func (h Header) Count(name string) int {
 // first line that begins with white space goes too: it would continue, and so forge, whatever trace
 // field is put on top. All other octets stay as they are; h is not changed.
 func (h Header) RemoveField(name string) (Header, int) {
-	n := h.Count(name)
+	return h.remove(func(f HeaderField) bool { return f.Is(name) })
+}
+
+// remove is RemoveField for the fields that match.
+func (h Header) remove(matches func(HeaderField) bool) (Header, int) {
+	n := 0
+	for f := range h.Fields() {
+		if matches(f) {
+			n++
+		}
+	}
 	orphan := len(h) > 0 && (h[0] == ' ' || h[0] == '\t')
 	if n == 0 && !orphan {
 		return h, 0
@@ -141,7 +151,7 @@ func (h Header) RemoveField(name string) (Header, int) {
 	rest := h
 	for f := range h.Fields() {
 		rest = rest[len(f.Raw):]
-		if !f.Is(name) && !orphan {
+		if !orphan && !matches(f) {
 			kept = append(kept, f.Raw...)
 		}
 		orphan = false

@@ -176,6 +176,29 @@ func withoutControls(s string) string {
 // (specification, TS-1.8).
 const CandorTransportName = "Candor-Transport"
 
+// RemoveCandorTransport is RemoveField for the result field. It also removes what only a careless program would take
+// for that field: with octets in its name that some drop, or with the colon on the next line.
+func (h Header) RemoveCandorTransport() (Header, int) { return h.remove(looksLikeCandorTransport) }
+
+func looksLikeCandorTransport(f HeaderField) bool {
+	raw, name := f.Raw, CandorTransportName
+	for i, c := range raw {
+		switch {
+		case c <= ' ' || c >= 0x7f:
+		case name == "":
+			return c == ':'
+		case c|0x20 != name[0]|0x20 || i >= maxFieldName:
+			return false
+		default:
+			name = name[1:]
+		}
+	}
+	return false
+}
+
+// maxFieldName is more than the name of a field takes in octets, with what may stand around it.
+const maxFieldName = 998
+
 // Hop says how a message came to us.
 type Hop string
 
@@ -208,6 +231,7 @@ func (c *CandorTransport) Append(dst []byte) []byte {
 	dst = appendTag(dst, ";"+fold+"floor=", t.Floor.String())
 	dst = appendTag(dst, "; floor-source=", t.FloorSource)
 	dst = appendTag(dst, "; mode=", string(t.Mode))
+	dst = appendTag(dst, "; scope=", t.Scope)
 	dst = appendTag(dst, "; ver=", t.Version)
 	dst = appendTag(dst, "; cipher=", t.Cipher)
 	next := ";" + fold

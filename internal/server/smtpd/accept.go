@@ -23,7 +23,9 @@ func (s *session) accept(ctx context.Context, c *content) (smtp.Reply, error) {
 	m.ID = s.server.Queue.NewID()
 	m.Envelope = s.envelope(c)
 	m.Inbound = s.transport()
-	m.Helo, m.Remote = s.name, s.conn.Remote().Addr().String()
+	m.Arrival.Listener, m.Arrival.Helo = s.conn.Listener().Name, s.name
+	m.Arrival.Remote, m.Arrival.Local = s.conn.Remote(), s.conn.Local()
+	m.Arrival.Normalised = c.ends.Bare()
 	m.Trace = s.received(m).Append(nil)
 	if err := s.server.Queue.Put(ctx, m); err != nil {
 		return s.refuseContent(fmt.Errorf("queueing a message: %w", err)), nil

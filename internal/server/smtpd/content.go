@@ -169,7 +169,7 @@ func (c *content) openBody(ctx context.Context, end int) {
 		c.session.conn.Spend(ctx, headerEffort*end)
 	}
 	c.utf8 = !ascii(header)
-	header, err := c.session.judgeHeader(ctx, header)
+	header, err := c.session.judgeHeader(ctx, header, &c.message.Arrival)
 	if err == nil {
 		err = c.openBlob(ctx)
 	}

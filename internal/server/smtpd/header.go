@@ -6,18 +6,26 @@ import (
 
 	"candor/internal/mail"
 	"candor/internal/message"
+	"candor/internal/transit/queue"
 )
 
-// judgeHeader checks the header of a message that comes in and returns it as it is to be stored.
-func (s *session) judgeHeader(ctx context.Context, h message.Header) (message.Header, error) {
+// maxClaims is how many earlier hops the record of a message tells of.
+const maxClaims = 20
+
+// judgeHeader checks the header of a message that comes in and returns it as it is to be stored. What the record is
+// to keep of it goes into a.
+func (s *session) judgeHeader(ctx context.Context, h message.Header, a *queue.Arrival) (message.Header, error) {
 	// The field says what this server saw: nobody else may say it (specification, section 1.3).
-	h, forged := h.RemoveField(message.CandorTransportName)
+	h, forged := h.RemoveCandorTransport()
 	if forged > 0 {
 		s.log.Warn("forged Candor-Transport removed", "fields", forged)
 	}
+	a.Forged = forged > 0
 	// The one of the delivery is the only one (RFC 5321, section 4.4).
 	h, _ = h.RemoveField("Return-Path")
-	if hops := h.Count("Received"); hops > s.server.Limits.Hops {
+	var more int
+	a.Claims, more = h.Claims(maxClaims)
+	if a.Hops = len(a.Claims) + more; a.Hops > s.server.Limits.Hops {
 		return nil, mail.Errorf(mail.Loop, "Too many hops: this message is in a loop")
 	}
 	if !s.submission {

@@ -5,6 +5,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -167,12 +168,16 @@ func (o *Operations) Repair(ctx context.Context) error {
 	return nil
 }
 
-// RemoveAccount removes an account with its mail, whose end is part of the same transaction.
+// RemoveAccount removes an account with its mail and the records of what it sent, whose end is part of the same
+// transaction.
 func (o *Operations) RemoveAccount(ctx context.Context, a mail.Address) error {
-	account, err := o.Directory.RemoveAccount(ctx, a, mailbox.Doom)
+	account, err := o.Directory.RemoveAccount(ctx, a, func(tx kv.Tx, id mail.AccountID) error {
+		return errors.Join(mailbox.Doom(tx, id), queue.DoomRecords(tx, id))
+	})
 	if err != nil {
 		return err
 	}
+	o.Queue.Tidy()
 	return o.Mailboxes.Removed(ctx, account.ID)
 }
 

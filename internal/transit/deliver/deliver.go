@@ -15,6 +15,7 @@ import (
 	"candor/internal/mail"
 	"candor/internal/message"
 	"candor/internal/store/directory"
+	"candor/internal/store/kv"
 	"candor/internal/store/mailbox"
 	"candor/internal/transit/queue"
 )
@@ -136,9 +137,9 @@ func (d *Deliverer) deliver(ctx context.Context, m *queue.Message, to mail.Recip
 }
 
 // DeliverAtOnce implements queue.AtOnce.
-func (d *Deliverer) DeliverAtOnce(ctx context.Context, m *queue.Message, to mail.Recipient) (queue.Result, bool) {
+func (d *Deliverer) DeliverAtOnce(ctx context.Context, m *queue.Message, to mail.Recipient, also func(kv.Tx) error) (queue.Result, bool) {
 	res, err := d.o.Directory.Resolve(ctx, to.Address)
-	if err != nil || !simple(res) || d.store(ctx, res.Accounts[0].Account, []mailbox.Message{d.message(m)}) != nil {
+	if err != nil || !simple(res) || d.store(ctx, res.Accounts[0].Account, []mailbox.Message{d.message(m)}, also) != nil {
 		return queue.Result{}, false
 	}
 	return d.stored(to), true
@@ -170,27 +171,26 @@ func (d *Deliverer) settle(ctx context.Context, id mail.AccountID, attempts ...q
 	for i, a := range attempts {
 		messages[i] = d.message(a.Message)
 	}
-	return d.store(ctx, id, messages, attempts...)
+	return d.store(ctx, id, messages, queue.Settle(attempts...))
 }
 
-// store appends messages to an account's INBOX and removes the recipients of attempts from the queue, all in
-// one transaction.
-func (d *Deliverer) store(ctx context.Context, id mail.AccountID, messages []mailbox.Message, attempts ...queue.Attempt) error {
-	err := d.append(ctx, id, messages, attempts)
+// store appends messages to an account's INBOX, in a transaction of which also is a step.
+func (d *Deliverer) store(ctx context.Context, id mail.AccountID, messages []mailbox.Message, also func(kv.Tx) error) error {
+	err := d.append(ctx, id, messages, also)
 	if mail.IsKind(err, mail.NotFound) {
 		// The mail was removed and perhaps made anew; what is remembered of it is out of date.
 		d.forget(id)
-		err = d.append(ctx, id, messages, attempts)
+		err = d.append(ctx, id, messages, also)
 	}
 	return err
 }
 
-func (d *Deliverer) append(ctx context.Context, id mail.AccountID, messages []mailbox.Message, attempts []queue.Attempt) error {
+func (d *Deliverer) append(ctx context.Context, id mail.AccountID, messages []mailbox.Message, also func(kv.Tx) error) error {
 	in, err := d.inbox(ctx, id)
 	if err != nil {
 		return err
 	}
-	_, err = in.account.Append(ctx, in.id, messages, queue.Settle(attempts...))
+	_, err = in.account.Append(ctx, in.id, messages, also)
 	return err
 }
 
@@ -252,20 +252,10 @@ func (d *Deliverer) message(m *queue.Message) mailbox.Message {
 	prefix := make([]byte, 0, 512+len(m.Trace))
 	prefix = message.AppendReturnPath(prefix, m.Envelope.ReversePath)
 	prefix = append(prefix, m.Trace...)
-	field := message.CandorTransport{By: d.hostname.Load().(mail.Domain), ID: string(m.ID), Hop: hop(m), Transport: m.Inbound}
+	field := message.CandorTransport{By: d.hostname.Load().(mail.Domain), ID: string(m.ID), Hop: m.Hop(), Transport: m.Inbound}
 	return mailbox.Message{
 		Prefix: field.Append(prefix), Blob: m.Blob, BlobSize: m.BlobSize, Attributes: m.Attributes, Received: d.o.Now(),
 	}
-}
-
-func hop(m *queue.Message) message.Hop {
-	switch {
-	case m.Inbound.State == mail.LocalState:
-		return message.LocalHop
-	case m.Envelope.Account != 0:
-		return message.SubmissionHop
-	}
-	return message.InboundHop
 }
 
 // result is an empty result: the last hop of a local delivery never leaves the machine.

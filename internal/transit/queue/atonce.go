@@ -5,14 +5,16 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/store/kv"
 )
 
 // AtOnce is a Transport for local recipients that can store a message which is not in the queue: the
 // commit that makes it durable then delivers it as well.
 type AtOnce interface {
-	// DeliverAtOnce stores the message for its one recipient durably and returns the result. When that
-	// cannot be done now, for whatever reason, it stores nothing and returns false.
-	DeliverAtOnce(ctx context.Context, m *Message, to mail.Recipient) (Result, bool)
+	// DeliverAtOnce stores the message for its one recipient durably, in a transaction of which also is a step,
+	// and returns the result. When that cannot be done now, for whatever reason, it stores nothing and returns
+	// false.
+	DeliverAtOnce(ctx context.Context, m *Message, to mail.Recipient, also func(kv.Tx) error) (Result, bool)
 }
 
 // atOncePatience is how long a message that comes in waits for its mailbox before it goes through the
@@ -21,7 +23,7 @@ const atOncePatience = time.Second
 
 // deliverAtOnce delivers a message that has just come in without putting it into the queue. It returns
 // false, with nothing stored, for one that must go through the queue.
-func (q *Queue) deliverAtOnce(ctx context.Context, e *entry) bool {
+func (q *Queue) deliverAtOnce(ctx context.Context, e *entry, record func(kv.Tx) error) bool {
 	local, ok := q.ends.Load().Local.(AtOnce)
 	if !ok || len(e.recipients) > 1 || e.recipients[0].to.Route != mail.Local || !q.delivers() {
 		return false
@@ -31,7 +33,7 @@ func (q *Queue) deliverAtOnce(ctx context.Context, e *entry) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, atOncePatience)
 	defer cancel()
-	result, ok := local.DeliverAtOnce(ctx, e.m, e.recipients[0].to)
+	result, ok := local.DeliverAtOnce(ctx, e.m, e.recipients[0].to, record)
 	if !ok {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"candor/internal/mail"
+	"candor/internal/store/kv"
 )
 
 // prompt is an AtOnce that takes what comes in while it is willing.
@@ -14,9 +15,12 @@ type prompt struct {
 	taken   []ID
 }
 
-func (p *prompt) DeliverAtOnce(_ context.Context, m *Message, to mail.Recipient) (Result, bool) {
+func (p *prompt) DeliverAtOnce(ctx context.Context, m *Message, to mail.Recipient, also func(kv.Tx) error) (Result, bool) {
 	if p.willing {
 		p.taken = append(p.taken, m.ID)
+		if err := m.entry.q.db.Update(ctx, also); err != nil {
+			panic(err)
+		}
 	}
 	return Result{Recipient: to, Settled: true}, p.willing
 }
@@ -46,12 +50,16 @@ func TestAtOnce(t *testing.T) {
 			if c.started {
 				q.Start()
 			}
-			put(t, q, newMessage(t, q, c.to...))
+			m := newMessage(t, q, c.to...)
+			put(t, q, m)
 			if len(p.taken) != c.taken {
 				t.Errorf("taken at once: %d, want %d", len(p.taken), c.taken)
 			}
 			if c.taken > 0 && len(keys(t, q.db)) > 0 {
 				t.Errorf("left in the store: %q", keys(t, q.db))
+			}
+			if _, err := q.Record(t.Context(), m.ID); err != nil {
+				t.Error(err)
 			}
 			q.Start()
 			empty(t, q)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"net/netip"
 	"time"
 
 	"candor/internal/mail"
@@ -91,6 +92,7 @@ func appendAddress(b []byte, a mail.Address) []byte {
 	return appendText(appendText(b, a.Local), a.Domain)
 }
 
+// appendTransport writes a transport without Scope, which its owners write at their own end.
 func appendTransport(b []byte, t *mail.Transport) []byte {
 	b = binary.AppendUvarint(b, uint64(t.State))
 	b = binary.AppendUvarint(b, uint64(t.Floor))
@@ -132,8 +134,13 @@ func encodeItem(m *Message, created time.Time) []byte {
 	b = append(b, m.Blob[:]...)
 	b = binary.AppendVarint(b, m.BlobSize)
 	b = appendTransport(b, &m.Inbound)
-	b = appendText(b, m.Helo)
-	return appendText(b, m.Remote)
+	b = appendText(b, m.Arrival.Helo)
+	remote := ""
+	if m.Arrival.Remote.IsValid() {
+		remote = m.Arrival.Remote.Addr().String()
+	}
+	b = appendText(b, remote)
+	return appendText(b, m.Inbound.Scope)
 }
 
 func decodeItem(id ID, value []byte) (*Message, time.Time, error) {
@@ -154,8 +161,11 @@ func decodeItem(id ID, value []byte) (*Message, time.Time, error) {
 	d.b = d.b[len(m.Blob):]
 	m.BlobSize = d.varint()
 	m.Inbound = d.transport()
-	m.Helo = d.text()
-	m.Remote = d.text()
+	m.Arrival.Helo = d.text()
+	if remote, err := netip.ParseAddr(d.text()); err == nil {
+		m.Arrival.Remote = netip.AddrPortFrom(remote, 0)
+	}
+	m.Inbound.Scope = d.text()
 	if d.bad {
 		return nil, created, fmt.Errorf("item %s: %w", id, kv.ErrCorrupt)
 	}
@@ -208,7 +218,8 @@ func appendResult(b []byte, r *Result) []byte {
 	b = appendText(b, r.RemoteMTA)
 	b = appendText(b, r.Reply)
 	b = appendTime(b, r.At)
-	return appendTransport(b, &r.Transport)
+	b = appendTransport(b, &r.Transport)
+	return appendText(b, r.Transport.Scope)
 }
 
 func (d *decoder) result(to mail.Recipient) *Result {
@@ -223,5 +234,6 @@ func (d *decoder) result(to mail.Recipient) *Result {
 	r.Reply = d.text()
 	r.At = d.time()
 	r.Transport = d.transport()
+	r.Transport.Scope = d.text()
 	return r
 }

@@ -39,3 +39,12 @@ func (s *ids) next(now time.Time) ID {
 	binary.BigEndian.PutUint32(b[6:], s.low)
 	return ID(idText.EncodeToString(b[:]))
 }
+
+// leastID is the least ID of a time.
+func leastID(at time.Time) ID {
+	var b [10]byte
+	ms := uint64(max(at.UnixMilli(), 0))
+	binary.BigEndian.PutUint32(b[:], uint32(ms>>16))
+	binary.BigEndian.PutUint16(b[4:], uint16(ms))
+	return ID(idText.EncodeToString(b[:]))
+}

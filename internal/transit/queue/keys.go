@@ -18,6 +18,11 @@ import (
 //	q r ID n(4)        recipient that is not done, with what became of it so far
 //	q l due(8) ID n(4) index of local recipients by the time of their next attempt
 //	q x due(8) ID n(4) index of remote recipients, likewise
+//	q m ID             record of a message that came in (record.go)
+//	q a account(8) ID  index of the records of an account's submissions
+//	q z account(8)     the account's records are to go
+//	q d day(4) state(1) domain  how many messages came in on a day whose records are gone; days since 1970
+//	q c                ID up to which the addresses of users are cut
 //
 // A recipient whose first attempt is pending in memory has no index key: the ordinary message is
 // written and removed with two keys. Open makes the missing ones, so that a crash loses none.
@@ -28,6 +33,11 @@ const (
 	recipientTag = 'r'
 	localTag     = 'l'
 	remoteTag    = 'x'
+	recordTag    = 'm'
+	accountTag   = 'a'
+	doomedTag    = 'z'
+	dayTag       = 'd'
+	cutTag       = 'c'
 
 	idSize = 16
 )
@@ -96,4 +106,55 @@ func parseRecipientKey(k []byte) (ID, uint32, error) {
 		return "", 0, fmt.Errorf("recipient key %x: %w", k, kv.ErrCorrupt)
 	}
 	return ID(k[2 : 2+idSize]), binary.BigEndian.Uint32(k[2+idSize:]), nil
+}
+
+func recordKey(id ID) []byte { return append([]byte{prefix, recordTag}, id...) }
+
+func parseRecordKey(k []byte) (ID, bool) {
+	if len(k) != 2+idSize {
+		return "", false
+	}
+	return ID(k[2:]), true
+}
+
+func accountPrefix(a mail.AccountID) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 2+8+idSize), prefix, accountTag), uint64(a))
+}
+
+func accountKey(a mail.AccountID, id ID) []byte { return append(accountPrefix(a), id...) }
+
+func parseAccountKey(k []byte) (mail.AccountID, ID, bool) {
+	if len(k) != 2+8+idSize {
+		return 0, "", false
+	}
+	return mail.AccountID(binary.BigEndian.Uint64(k[2:])), ID(k[10:]), true
+}
+
+func doomedKey(a mail.AccountID) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefix, doomedTag}, uint64(a))
+}
+
+func parseDoomedKey(k []byte) (mail.AccountID, bool) {
+	if len(k) != 2+8 {
+		return 0, false
+	}
+	return mail.AccountID(binary.BigEndian.Uint64(k[2:])), true
+}
+
+func cutKey() []byte { return []byte{prefix, cutTag} }
+
+// dayLength is that of a time's day.
+const dayLength = 24 * 60 * 60
+
+func dayKey(at time.Time, s mail.TransportState, d mail.Domain) []byte {
+	k := binary.BigEndian.AppendUint32([]byte{prefix, dayTag}, uint32(max(at.Unix(), 0)/dayLength))
+	return append(append(k, byte(s)), d...)
+}
+
+func parseDayKey(k []byte) (DayCount, bool) {
+	if len(k) < 2+4+1 {
+		return DayCount{}, false
+	}
+	day := time.Unix(int64(binary.BigEndian.Uint32(k[2:]))*dayLength, 0).UTC()
+	return DayCount{Day: day.Format(time.DateOnly), State: mail.TransportState(k[6]), Domain: mail.Domain(k[7:])}, true
 }

@@ -31,8 +31,7 @@ type Message struct {
 	BlobSize   int64               // octets
 	Attributes *message.Attributes // of the blob alone; nil when the item was read again
 	Inbound    mail.Transport      // the hop that brought it
-	Helo       string              // EHLO name, for the record
-	Remote     string              // address of the peer, for the record
+	Arrival    Arrival             // for the record
 
 	entry *entry // while it is in a queue
 }
@@ -93,6 +92,7 @@ type Options struct {
 	PerDestination int           // of them to one domain; 0: 4
 	Memory         int           // recipients under way that are held in memory, for each route; 0: 4096
 	DelayWarning   time.Duration // age at which a local sender hears of a delay; 0: 4 h
+	KeepRecords    time.Duration // how long the record of a message is kept; 0: 90 days
 }
 
 func (o Options) withDefaults() Options {
@@ -108,7 +108,7 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&o.Expire, 5 * 24 * time.Hour}, {&o.DelayWarning, 4 * time.Hour}} {
+	}{{&o.Expire, 5 * 24 * time.Hour}, {&o.DelayWarning, 4 * time.Hour}, {&o.KeepRecords, 90 * 24 * time.Hour}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -142,6 +142,8 @@ type Queue struct {
 
 	local, remote lanes
 	counts        counters
+	keep          atomic.Int64  // time.Duration that records are kept
+	tidy          chan struct{} // holds one token: records are to go
 
 	// operating keeps the operator's changes and the scheduler's reading of items apart.
 	operating sync.Mutex
@@ -168,8 +170,9 @@ type route struct {
 func Open(ctx context.Context, db kv.DB, o Options) (*Queue, error) {
 	q := &Queue{
 		db: db, o: o.withDefaults(), items: map[ID]*entry{},
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), tidy: make(chan struct{}, 1),
 	}
+	q.KeepRecords(q.o.KeepRecords)
 	q.Change(Ends{o.Hostname, o.Local, o.Remote})
 	// The context of Open bounds the opening alone.
 	q.ctx, q.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -224,6 +227,7 @@ func (q *Queue) Start() {
 	q.local.start()
 	q.remote.start()
 	q.work.Go(q.schedule)
+	q.work.Go(q.keepRecords)
 }
 
 // grace is how long Close lets attempts go on before it breaks them off.
@@ -275,11 +279,12 @@ func (q *Queue) Put(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	if q.deliverAtOnce(ctx, e) {
+	record := m.recording()
+	if q.deliverAtOnce(ctx, e, record) {
 		return nil
 	}
 	hold := q.hold(e)
-	if err := q.db.Update(ctx, func(tx kv.Tx) error { return e.write(tx) }); err != nil {
+	if err := q.db.Update(ctx, func(tx kv.Tx) error { return errors.Join(e.write(tx), record(tx)) }); err != nil {
 		q.drop(e, hold)
 		return fmt.Errorf("putting %s into the queue: %w", m.ID, err)
 	}

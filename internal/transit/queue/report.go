@@ -47,7 +47,7 @@ func (q *Queue) tryReport(e *entry, dead, late []*recipient) error {
 			return err
 		}
 		for _, r := range reports {
-			if err := r.write(tx); err != nil {
+			if err := errors.Join(r.write(tx), r.m.recording()(tx)); err != nil {
 				return err
 			}
 		}

@@ -158,6 +158,7 @@ func (f *Verifier) Rows() error {
 		formatTag: f.format, itemTag: f.itemRow, recipientTag: f.recipient,
 		localTag:  func(k, _ []byte) error { return f.index(mail.Local, k) },
 		remoteTag: func(k, _ []byte) error { return f.index(mail.Remote, k) },
+		recordTag: f.record, accountTag: f.accountRow, doomedTag: f.doomedRow, dayTag: f.dayRow, cutTag: f.cutRow,
 	}
 	hasFormat := false
 	for p, err := range f.Scan([]byte{prefix}, []byte{prefix + 1}) {

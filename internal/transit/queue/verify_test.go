@@ -41,13 +41,25 @@ func TestVerifyAndRepair(t *testing.T) {
 		"format lost":     {func(tx kv.Tx, _ *Message, _ *recipient) { tx.Delete(formatKey()) }, []string{"queue-format"}},
 		"unknown kind":    {func(tx kv.Tx, _ *Message, _ *recipient) { tx.Set([]byte("qz"), nil) }, []string{"row-unknown"}},
 		"item without id": {func(tx kv.Tx, _ *Message, _ *recipient) { tx.Set([]byte("qi?"), nil) }, []string{"row-unknown"}},
-		"nothing":         {func(kv.Tx, *Message, *recipient) {}, nil},
+		"record garbled":  {func(tx kv.Tx, m *Message, _ *recipient) { garble(tx, recordKey(m.ID)) }, []string{"record"}},
+		"record lost":     {func(tx kv.Tx, m *Message, _ *recipient) { tx.Delete(recordKey(m.ID)) }, []string{"record-account-stray"}},
+		"record of no account": {func(tx kv.Tx, m *Message, _ *recipient) {
+			tx.Delete(accountKey(m.Envelope.Account, m.ID))
+		}, []string{"record-account"}},
+		"record of two accounts": {func(tx kv.Tx, m *Message, _ *recipient) { tx.Set(accountKey(9, m.ID), nil) }, []string{"record-account-stray"}},
+		"odd counts": {func(tx kv.Tx, m *Message, _ *recipient) {
+			tx.Set(dayKey(time.Now(), mail.Clear, "example.net"), nil)
+			tx.Set(cutKey(), nil)
+			tx.Set([]byte("qd"), []byte{1})
+		}, []string{"row-unknown", "row-unknown", "row-unknown"}},
+		"nothing": {func(kv.Tx, *Message, *recipient) {}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := store(t, t.TempDir()).(*kv.Engine)
 			q := open(t, db, Options{Remote: newTransport(temporary)})
 			harmed, kept := newMessage(t, q, remote("bob@example.net")), newMessage(t, q, remote("cid@example.net"))
+			harmed.Envelope.Account = 7
 			put(t, q, harmed)
 			put(t, q, kept)
 			if err := q.Close(); err != nil {

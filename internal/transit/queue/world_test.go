@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func newMessage(t testing.TB, q *Queue, to ...mail.Recipient) *Message {
 		},
 		Trace: []byte("Received: by mx.example.org\r\n"), Blob: blob, BlobSize: int64(len(text)),
 		Inbound: mail.Transport{State: mail.EncryptedUnauthenticated, Floor: mail.Clear, FloorSource: "public-mx", Mode: mail.StartTLS, Version: "TLS1.3"},
-		Helo:    "client.example", Remote: "192.0.2.7",
+		Arrival: Arrival{Listener: "smtp:25", Helo: "client.example", Remote: netip.MustParseAddrPort("192.0.2.7:4711"), Local: netip.MustParseAddrPort("192.0.2.1:25")},
 	}
 }
 
@@ -157,7 +158,7 @@ func wait(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// keys lists the queue's keys but for the format.
+// keys lists the queue's keys but for the format and the records.
 func keys(t testing.TB, db kv.DB) []string {
 	t.Helper()
 	var out []string
@@ -167,7 +168,7 @@ func keys(t testing.TB, db kv.DB) []string {
 			if err != nil {
 				return err
 			}
-			if string(p.Key) != string(formatKey()) {
+			if string(p.Key) != string(formatKey()) && p.Key[1] != recordTag && p.Key[1] != accountTag {
 				out = append(out, fmt.Sprintf("%q", p.Key))
 			}
 		}
