@@ -574,9 +574,7 @@ func TestChangeDuringLogin(t *testing.T) {
 		alice := addr(t, "alice@example.org")
 		prepared := []byte("changed")
 		fresh := d.newVerifiers(d.state.addresses[alice].Salt, prepared)
-		for range cap(d.hasher.workers) {
-			d.hasher.workers <- struct{}{}
-		}
+		free := occupy(t, d)
 		results := make(chan string, 2)
 		for _, password := range []string{"alice", "changed"} {
 			go func() {
@@ -590,9 +588,7 @@ func TestChangeDuringLogin(t *testing.T) {
 			c.Verifiers = fresh
 			return a.with(c), nil
 		}))
-		for range cap(d.hasher.workers) {
-			<-d.hasher.workers
-		}
+		free()
 		got := []string{<-results, <-results}
 		slices.Sort(got)
 		// The new password was wrong by what its login had read; only the old one's may not win.
@@ -668,9 +664,7 @@ func TestConcurrentChanges(t *testing.T) {
 
 func TestTooBusy(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
-		for range cap(d.hasher.workers) {
-			d.hasher.workers <- struct{}{}
-		}
+		free := occupy(t, d)
 		var wg sync.WaitGroup
 		for range maxWaiting {
 			wg.Go(func() {
@@ -689,20 +683,14 @@ func TestTooBusy(t *testing.T) {
 		if took := time.Since(started); took != 0 || d.Stats().Busy != 1 {
 			t.Errorf("it was turned away after %v; %d counted", took, d.Stats().Busy)
 		}
-		for range cap(d.hasher.workers) {
-			<-d.hasher.workers
-		}
+		free()
 		wg.Wait()
-		for range cap(d.hasher.workers) {
-			d.hasher.workers <- struct{}{}
-		}
+		free = occupy(t, d)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = d.Login(ctx, overTLS(t), Attempt{}, "bob", []byte("bob"))
 		wantKind(t, "one whose time is over", err, mail.Unavailable)
-		for range cap(d.hasher.workers) {
-			<-d.hasher.workers
-		}
+		free()
 	})
 }
 

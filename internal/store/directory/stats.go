@@ -46,7 +46,7 @@ func (c *counters) refused(reason string) {
 func (d *Directory) Stats() Stats {
 	s := Stats{
 		Logins: d.counters.logins.Load(), Busy: d.counters.busy.Load(), Unencrypted: d.counters.unencrypted.Load(),
-		Waiting: int(d.hasher.waiting.Load()),
+		Waiting: d.hasher.length(),
 	}
 	d.view(func(st *state) {
 		s.Domains, s.Accounts, s.Aliases = len(st.domains), len(st.accounts), len(st.aliases)
