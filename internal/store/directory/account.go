@@ -144,6 +144,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address, also func
 		return Account{}, err
 	}
 	d.uses.forget(removed.id)
+	d.throttle.homes.forget(removed.id)
 	if removed.Address.Local == postmaster {
 		d.warnWithoutPostmaster()
 	}

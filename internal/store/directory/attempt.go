@@ -42,12 +42,22 @@ type outcome struct {
 }
 
 // settle ends an attempt: everything that keeps account of logins learns of it here, and a refusal is held back.
+// Whether logins from there are refused shows here and not before, so that a right password takes no other way than a
+// wrong one.
 func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) error {
+	now, from := d.now(), o.attempt.Peer.Remote.Addr()
+	if o.secret() && d.throttle.refuses(now, from) {
+		o.verified, o.err = verified{}, throttled(o.err)
+	}
 	switch {
 	case o.err == nil:
 		d.counters.logins.Add(1)
-		d.uses.note(credentialKey{o.verified.account.id, o.verified.credential.id}, d.now(), o.attempt)
+		d.uses.note(credentialKey{o.verified.account.id, o.verified.credential.id}, now, o.attempt)
+		d.throttle.homes.note(o.verified.account.id, from, now)
 	case mail.IsKind(o.err, mail.AuthFailed):
+		d.counters.refused(Reason(o.err))
+		delay(ctx, started.Add(d.throttle.failed(now, from, d.named(o.login), o.err)))
+	case mail.IsKind(o.err, mail.TooMany):
 		d.counters.refused(Reason(o.err))
 		delay(ctx, started)
 	case mail.IsKind(o.err, mail.Unsupported):
@@ -56,4 +66,13 @@ func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) er
 		d.counters.busy.Add(1)
 	}
 	return o.err
+}
+
+// secret reports whether a secret was looked at.
+func (o *outcome) secret() bool { return o.err == nil || mail.IsKind(o.err, mail.AuthFailed) }
+
+// named returns the address that a login name stands for, whether there is such an account or not.
+func (d *Directory) named(login string) (a mail.Address) {
+	d.view(func(s *state) { a = s.principal(login).name })
+	return a
 }

@@ -45,6 +45,7 @@ type Directory struct {
 	hasher   *hasher
 	cache    *cache
 	uses     *uses
+	throttle *throttle
 	counters counters
 
 	// changing is held by the one who changes the directory; it guards nothing that readers see.
@@ -74,6 +75,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
+	d.throttle = newThrottle(d.log, newHomes(d.uses, d.now()))
 	if err := db.Update(ctx, prepare); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}

@@ -65,6 +65,19 @@ func (u *uses) last(k credentialKey) LastUse {
 	return u.known[k]
 }
 
+// before returns the accounts that were last used in a network since then, but not after the start.
+func (u *uses) before(start, since time.Time, n netip.Prefix) map[mail.AccountID]bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	found := map[mail.AccountID]bool{}
+	for k, use := range u.known {
+		if use.Prefix == n && use.Time.Before(start) && !use.Time.Before(since) {
+			found[k.account] = true
+		}
+	}
+	return found
+}
+
 // restore takes what was read from the store, without losing what is not written yet.
 func (u *uses) restore(stored map[credentialKey]LastUse) {
 	u.mu.Lock()

@@ -49,9 +49,10 @@ func (d *Directory) checkPassword(ctx context.Context, e mail.Encrypted, a Attem
 	for range maxTries {
 		var p principal
 		d.view(func(s *state) { p = s.principal(login) })
-		v, err := d.decide(ctx, e, a, p, password)
+		ranked := withRank(ctx, func() rank { return d.throttle.rank(d.now(), a.Peer.Remote.Addr(), &p) })
+		v, err := d.decide(ranked, e, a, p, password)
 		if err != nil || d.current(v) {
-			return v, err
+			return v, d.throttle.mark(err, password)
 		}
 	}
 	return verified{}, refuse(reasonWrong, errChanging)

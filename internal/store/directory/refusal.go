@@ -28,12 +28,14 @@ const (
 	reasonProtocol      reason = "protocol"
 	reasonScope         reason = "scope"
 	reasonExpired       reason = "expired"
+	reasonThrottled     reason = "throttled"
 )
 
 // refusal is the cause of an AuthFailed.
 type refusal struct {
 	reason reason
 	cause  error
+	secret uint64 // tells the password from others; 0: it was none
 }
 
 func (r *refusal) Error() string {
@@ -47,7 +49,12 @@ func (r *refusal) Unwrap() error { return r.cause }
 
 // refuse makes the one refusal that strangers see.
 func refuse(r reason, cause error) error {
-	return mail.Wrap(mail.AuthFailed, &refusal{r, cause}, "Authentication failed")
+	return mail.Wrap(mail.AuthFailed, &refusal{reason: r, cause: cause}, "Authentication failed")
+}
+
+// throttled is what a login is answered with, right or wrong, while those from its address are refused.
+func throttled(cause error) error {
+	return mail.Wrap(mail.TooMany, &refusal{reason: reasonThrottled, cause: cause}, "Too many failed logins").With(4, 7, 0)
 }
 
 // Reason tells why a login was refused, for the log and the census, never for the client:
@@ -55,6 +62,7 @@ func refuse(r reason, cause error) error {
 //   - "unknown", "wrong", "disabled", "protocol";
 //   - "no-verifier": the account has nothing to check this mechanism with;
 //   - "scope", "expired": a right password that is not for this service, or not any more;
+//   - "throttled": there were too many wrong ones from its address;
 //   - "not-offered": the mechanism is not offered to this peer;
 //   - "legacy-expired": the rule has ended that offered it;
 //   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;
