@@ -45,6 +45,9 @@ func (p *parts) openDoors(c *config, sockets *listen.Sockets, certificates *list
 		return nil, err
 	}
 	options.Memory = p.memory
+	if options.RefuseLogins, err = p.throttle(c); err != nil {
+		return nil, err
+	}
 	return listen.New(options)
 }
 
@@ -56,7 +59,11 @@ func (p *parts) changeDoors(c *config, sockets *listen.Sockets, certificates *li
 		return listen.Options{}, err
 	}
 	next := handlers(p.smtp.Renew(s), p.imap.Renew(p.imapOptions(c, log)), p.pop3.Renew(p.pop3Options(c, log)))
-	return c.doors(sockets, certificates, log, next)
+	options, err := c.doors(sockets, certificates, log, next)
+	if err == nil {
+		options.RefuseLogins, err = p.throttle(c)
+	}
+	return options, err
 }
 
 func handlers(s *smtpd.Server, i *imapd.Server, p *pop3d.Server) map[listen.Service]listen.Handler {

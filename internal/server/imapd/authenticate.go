@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/imap"
@@ -37,7 +38,7 @@ func (s *session) authenticate(ctx context.Context, a imap.Authenticate) (imap.R
 // exchange passes challenges and responses between the client and x until x is done.
 func (s *session) exchange(ctx context.Context, x *directory.Exchange, response []byte) error {
 	for {
-		challenge, done, err := x.Next(ctx, response)
+		challenge, done, err := s.step(ctx, x, response)
 		clear(response)
 		if err != nil {
 			return err
@@ -55,6 +56,12 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, response 
 			return nil
 		}
 	}
+}
+
+// step takes one of an exchange. The time to log in does not run meanwhile.
+func (s *session) step(ctx context.Context, x *directory.Exchange, response []byte) (challenge []byte, done bool, err error) {
+	defer s.conn.Excuse(time.Now())
+	return x.Next(ctx, response)
 }
 
 // ask sends a challenge and reads the response, which "*" cancels.

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/imap"
@@ -20,7 +21,9 @@ func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error
 	if !ok {
 		return imap.Response{}, mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
+	began := time.Now()
 	account, err := s.server.directory.Login(ctx, proof, s.attempt(loginMethod, false), a.User, a.Password)
+	s.conn.Excuse(began)
 	if err != nil {
 		return imap.Response{}, s.failedLogin(loginMethod, a.User, err)
 	}
@@ -66,6 +69,9 @@ func (s *session) failedLogin(method, user string, err error) error {
 			s.bye("Too many failed logins")
 		}
 		return mail.Wrap(mail.AuthFailed, err, "Authentication failed")
+	case mail.IsKind(err, mail.TooMany):
+		s.denied(method, user, directory.Reason(err))
+		s.bye("Too many failed logins")
 	case mail.IsKind(err, mail.Unsupported):
 		s.denied(method, user, directory.Reason(err))
 		return mail.Wrap(mail.Unsupported, err, "Mechanism not offered")

@@ -34,6 +34,7 @@ type Conn struct {
 	cs        *tls.ConnectionState
 	transport mail.Transport
 	triedTLS  bool
+	excused   time.Duration
 
 	proxy      netip.Addr // that the connection came through; invalid if through none
 	tlsAtProxy bool
@@ -157,6 +158,10 @@ func (c *Conn) Authenticated() {
 	c.isAuthenticated.Store(true)
 	c.server.admission.leave(c)
 }
+
+// Excuse takes the time since began from what counts towards Limits.Authenticate: it was the server that took it, to
+// judge a login.
+func (c *Conn) Excuse(began time.Time) { c.excused += time.Since(began) }
 
 // Bound notes that the login was bound to this TLS channel (specification, section 3.4): the rank is that of
 // authenticated-bound from now on.

@@ -96,6 +96,9 @@ type Options struct {
 	Certificates *Certificates // nil: TLS cannot be offered
 	Handlers     map[Service]Handler
 	Limits       Limits
+	// RefuseLogins tells whether those from an address are refused at a service, at its greeting; nil: nobody's are. It is
+	// not asked about exempt addresses.
+	RefuseLogins func(Service, netip.Addr) bool
 	Memory       *Budget      // for what peers can make grow; nil: no limit
 	Log          *slog.Logger // nil: slog.Default
 }

@@ -290,7 +290,7 @@ func (c *Conn) strangerLimit() time.Time {
 	switch {
 	case c.isAuthenticated.Load():
 	case c.listener.Service.authenticates():
-		return c.opened.Add(l.Authenticate)
+		return c.opened.Add(l.Authenticate + c.excused)
 	case !c.completed.Load():
 		return c.opened.Add(l.FirstCommand)
 	}

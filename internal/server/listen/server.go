@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type Server struct {
 type door struct {
 	Listener
 	limits   *Limits
+	refuses  func(Service, netip.Addr) bool // logins; nil: nobody's
 	handler  Handler
 	lease    *lease
 	counters *counters
@@ -118,7 +120,7 @@ func (s *Server) Change(o Options) error {
 }
 
 func newDoor(l Listener, limits *Limits, o *Options) (*door, error) {
-	d := &door{Listener: l, limits: limits, handler: o.Handlers[l.Service]}
+	d := &door{Listener: l, limits: limits, refuses: o.RefuseLogins, handler: o.Handlers[l.Service]}
 	switch {
 	case l.Mode == NoMode:
 		return nil, fmt.Errorf("listener %s has no TLS mode", l.Name)
@@ -358,7 +360,19 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 	if c.listener.Mode == Implicit && !c.tlsAtProxy && c.implicit(ctx) != nil {
 		return
 	}
+	if c.door.refuses != nil && c.listener.Service.authenticates() && !c.exempt && c.door.refuses(c.listener.Service, c.remote.Addr()) {
+		c.refuseLogins()
+		return
+	}
 	c.door.handler(ctx, c)
+}
+
+// refuseLogins says in the place of the greeting that nobody may log in from there.
+func (c *Conn) refuseLogins() {
+	c.count().refused.Add(1)
+	c.logTLS(slog.LevelDebug, "connection refused", slog.String("reason", "throttled"))
+	c.WriteString(c.listener.tooManyLogins())
+	c.Flush()
 }
 
 func (s *Server) ended(c *Conn) {

@@ -10,7 +10,7 @@ type Stats struct {
 	Mode     Mode    `json:"mode"`
 	Open     int64   `json:"open"`     // connections now
 	Accepted int64   `json:"accepted"` // connections
-	Refused  int64   `json:"refused"`  // too many from one network
+	Refused  int64   `json:"refused"`  // too many from one network, or too many wrong logins
 	Dropped  int64   `json:"dropped"`  // given up for newer ones
 	// Handshakes that succeeded, with those Resumed from a ticket among them; HandshakesFailed.
 	Handshakes       int64 `json:"handshakes"`

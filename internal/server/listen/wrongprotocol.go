@@ -161,6 +161,17 @@ func (l *Listener) tooMany() string {
 	return l.lastWords(text)
 }
 
+// tooManyLogins is R-15, and what say of the same.
+func (l *Listener) tooManyLogins() string {
+	switch l.Service {
+	case IMAP:
+		return "* BYE Too many failed logins\r\n"
+	case POP3:
+		return "-ERR [SYS/TEMP] Too many failed logins\r\n"
+	}
+	return "421 4.7.0 Too many failed logins; try later\r\n"
+}
+
 // lastWords is a line that ends the connection, in the service's own words.
 func (l *Listener) lastWords(text string) string {
 	switch l.Service {

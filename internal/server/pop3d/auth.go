@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/sasl"
@@ -63,7 +64,7 @@ func (s *session) listMechanisms() reply {
 // exchange passes challenges and responses on until the mechanism is done.
 func (s *session) exchange(ctx context.Context, x *directory.Exchange, response []byte) error {
 	for {
-		challenge, done, err := x.Next(ctx, response)
+		challenge, done, err := s.step(ctx, x, response)
 		clear(response)
 		if err != nil || done && len(challenge) == 0 {
 			return err
@@ -78,6 +79,12 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, response 
 			return nil
 		}
 	}
+}
+
+// step takes one of an exchange. The time to log in does not run meanwhile.
+func (s *session) step(ctx context.Context, x *directory.Exchange, response []byte) (challenge []byte, done bool, err error) {
+	defer s.conn.Excuse(time.Now())
+	return x.Next(ctx, response)
 }
 
 // prompt sends a challenge and reads the response.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/store/directory"
@@ -29,7 +30,9 @@ func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
 	s.login = ""
 	proof, _ := s.conn.Encrypted()
 	attempt := s.attempt("POP3-USER", false)
+	began := time.Now()
 	account, err := s.server.Directory.Login(ctx, proof, attempt, login, args)
+	s.conn.Excuse(began)
 	if err != nil {
 		return reply{}, s.denied(login, attempt.Mechanism, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/smtp"
@@ -76,7 +77,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, initial s
 		}
 	}
 	for {
-		challenge, done, err := x.Next(ctx, response)
+		challenge, done, err := s.next(ctx, x, response)
 		if err != nil || done && len(challenge) == 0 {
 			return err
 		}
@@ -84,6 +85,12 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, initial s
 			return err
 		}
 	}
+}
+
+// next takes a step of an exchange. The time to log in does not run meanwhile.
+func (s *session) next(ctx context.Context, x *directory.Exchange, response []byte) (challenge []byte, done bool, err error) {
+	defer s.conn.Excuse(time.Now())
+	return x.Next(ctx, response)
 }
 
 // prompt sends a challenge and reads the response to it.

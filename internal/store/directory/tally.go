@@ -47,6 +47,11 @@ func (t *tally) now(now time.Time) float64 {
 // whole is the count as a number of tries.
 func (t *tally) whole(now time.Time) int { return int(t.now(now) + 0.5) }
 
+// fades is when the count will be less than a number of tries.
+func (t *tally) fades(below int) time.Time {
+	return t.last.Add(time.Duration(float64(halfLife) * math.Log2(t.count/(float64(below)-0.5))))
+}
+
 func (t *tally) add(now time.Time, n float64) {
 	t.count, t.last = t.now(now)+n, now
 }
