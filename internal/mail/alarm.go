@@ -32,14 +32,14 @@ type Use struct {
 func (e *Exception) Alarm(id string, now time.Time, u Use, days ...int) (Alarm, bool) {
 	a := Alarm{ID: id, Subject: e.ID, Stage: "ended"}
 	if !e.Holds(now) {
-		a.Text = fmt.Sprintf("Exception %s (%s, %s) has ended. It was used %d times in 30 days%s. Remove it.", e.ID, e.Reason, e.Owner, u.Times, u.by())
+		a.Text = fmt.Sprintf("Exception %s (%s, %s) has ended. It was used %s in 30 days%s. Remove it.", e.ID, e.Reason, e.Owner, counted(u.Times, "time"), u.by())
 		return a, true
 	}
 	left := e.DaysLeft(now)
 	a.Stage = ""
 	for _, d := range days {
 		if left <= d {
-			a.Stage = inDays(d)
+			a.Stage = counted(int64(d), "day")
 		}
 	}
 	a.Text = e.Words(now, u)
@@ -57,14 +57,15 @@ func (e *Exception) DaysLeft(now time.Time) int {
 
 // Words are T-35 of the specification.
 func (e *Exception) Words(now time.Time, u Use) string {
-	return fmt.Sprintf("Exception %s (%s, %s) ends in %s. It was used %d times in 30 days%s.", e.ID, e.Reason, e.Owner, inDays(e.DaysLeft(now)), u.Times, u.by())
+	return fmt.Sprintf("Exception %s (%s, %s) ends in %s. It was used %s in 30 days%s.", e.ID, e.Reason, e.Owner, counted(int64(e.DaysLeft(now)), "day"), counted(u.Times, "time"), u.by())
 }
 
-func inDays(n int) string {
+// counted is a number with its noun.
+func counted(n int64, noun string) string {
 	if n == 1 {
-		return "1 day"
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d days", n)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (u Use) by() string {

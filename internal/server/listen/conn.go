@@ -33,8 +33,10 @@ type Conn struct {
 	tls       *tls.Conn // nil until TLS is up
 	cs        *tls.ConnectionState
 	transport mail.Transport
+	exception *Exception // of the listener, for this peer
 	triedTLS  bool
 	excused   time.Duration
+	ungreeted bool // the peer speaks before its greeting
 
 	proxy      netip.Addr // that the connection came through; invalid if through none
 	tlsAtProxy bool
@@ -73,12 +75,11 @@ func newConn(s *Server, d *door, tcp *net.TCPConn) (*Conn, error) {
 	c.wire = newWire(tcp, raw, &c.effort)
 	c.setRemote(addrPort(tcp.RemoteAddr()))
 	c.transport.State, c.transport.Mode = mail.Clear, mail.NoTLS
-	c.transport.Floor, c.transport.FloorSource = d.Floor()
 	c.reader.init(s.memory)
 	return c, nil
 }
 
-// setRemote says whose connection it is, and with that which limits it has.
+// setRemote says whose connection it is, and with that which limits, demands and exception it has.
 func (c *Conn) setRemote(a netip.AddrPort) {
 	c.remote, c.prefix = a, prefixOf(a.Addr())
 	c.exempt = c.door.limits.exempt(a.Addr())
@@ -86,6 +87,8 @@ func (c *Conn) setRemote(a netip.AddrPort) {
 	if c.listener.Clients.asks(a.Addr()) {
 		c.demands = c.listener.Clients
 	}
+	c.transport.Floor, c.transport.FloorSource = c.listener.Floor()
+	c.except()
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -130,16 +133,21 @@ func (c *Conn) Attrs() []slog.Attr {
 // Transport is the connection's state with its floor.
 func (c *Conn) Transport() mail.Transport { return c.transport }
 
-// Encrypted is the proof that verifiers of passwords ask for; false while the connection is clear.
+// Encrypted is the proof that verifiers of passwords ask for; false while the connection is clear, unless an
+// exception lets this peer log in nevertheless.
 func (c *Conn) Encrypted() (mail.Encrypted, bool) {
 	if c.tlsAtProxy {
 		return mail.EncryptedAtProxy(c.proxy), true
 	}
-	if c.cs == nil {
-		return mail.Encrypted{}, false
+	if c.cs != nil && c.transport.State != mail.EncryptedObsolete {
+		if e, err := mail.EncryptedBy(*c.cs); err == nil {
+			return e, true
+		}
 	}
-	e, err := mail.EncryptedBy(*c.cs)
-	return e, err == nil
+	if c.cs == nil && c.allows(ClearAuth) || c.cs != nil && c.allows(TLS10) {
+		return mail.EncryptedByException(c.exception.ID), true
+	}
+	return mail.Encrypted{}, false
 }
 
 // Peer is what is known of the other end.
@@ -164,8 +172,12 @@ func (c *Conn) Authenticated() {
 func (c *Conn) Excuse(began time.Time) { c.excused += time.Since(began) }
 
 // Bound notes that the login was bound to this TLS channel (specification, section 3.4): the rank is that of
-// authenticated-bound from now on.
-func (c *Conn) Bound() { c.transport.State = mail.AuthenticatedBound }
+// authenticated-bound from now on, unless the channel itself is obsolete.
+func (c *Conn) Bound() {
+	if c.transport.State != mail.EncryptedObsolete {
+		c.transport.State = mail.AuthenticatedBound
+	}
+}
 
 // SetReadTimeout sets how long each wait for input from now on may take: that of ReadLine for a whole
 // line, those of Read and Peek for their first octet. Zero means until the limits of the
@@ -227,6 +239,9 @@ func (c *Conn) observe(t *tls.Conn, mode mail.TLSMode) {
 	cs := t.ConnectionState()
 	c.tls, c.cs = t, &cs
 	c.transport.State, c.transport.Mode = mail.EncryptedUnauthenticated, mode
+	if obsolete(&cs) {
+		c.transport.State = mail.EncryptedObsolete
+	}
 	c.transport.Observe(cs)
 	c.transport.SNI = printable(c.transport.SNI)
 	c.identify()

@@ -73,6 +73,9 @@ type Listener struct {
 	Hostname mail.Domain
 	Clients  *ClientCertificates // nil: clients are not asked for certificates
 	Proxies  *Proxies            // nil: clients connect directly
+	// Exceptions are for networks that do not overlap. ExceptionsOnly shuts the listener to all others.
+	Exceptions     []Exception
+	ExceptionsOnly bool
 }
 
 // Floor is the least state that the listener accepts for its purpose, and who demands it.
@@ -99,17 +102,23 @@ type Options struct {
 	// RefuseLogins tells whether those from an address are refused at a service, at its greeting; nil: nobody's are. It is
 	// not asked about exempt addresses.
 	RefuseLogins func(Service, netip.Addr) bool
-	Memory       *Budget      // for what peers can make grow; nil: no limit
-	Log          *slog.Logger // nil: slog.Default
+	Memory       *Budget // for what peers can make grow; nil: no limit
+	Uses         *Uses   // of exceptions; nil: they are not counted
+	// WrongSettings remembers programs with wrong settings; nil: nobody does.
+	WrongSettings *WrongSettings
+	Log           *slog.Logger // nil: slog.Default
 }
 
 // Limits are those of the specification, section 2.10, that concern connections. Zero means the default.
 type Limits struct {
 	FirstByte, Handshake time.Duration
-	Unauthenticated      int // connections per /32 or /64 of login ports; port 25 has 50
-	UnauthenticatedSMTP  int
-	LoginPorts, Port25   int // in all, not counting those that have logged in
-	Handshakes           int // half-finished, in all
+	// PeekBeforeGreeting is how long a listener that begins in clear waits, before its greeting, for a peer that
+	// speaks first and thereby shows that it is in the wrong place; usually 0.
+	PeekBeforeGreeting  time.Duration
+	Unauthenticated     int // connections per /32 or /64 of login ports; port 25 has 50
+	UnauthenticatedSMTP int
+	LoginPorts, Port25  int // in all, not counting those that have logged in
+	Handshakes          int // half-finished, in all
 	// HandshakesPerMinute from one /32 or /64; more are delayed.
 	HandshakesPerMinute int
 	// ContentRate is the least rate at which content may come, in octets a second.

@@ -20,6 +20,8 @@ type Server struct {
 	admission *admission
 	memory    *Budget
 	turns     *turns
+	uses      *Uses
+	wrong     *WrongSettings
 	work      context.Context // of what a connection has begun: it ends with draining
 	cut       context.CancelFunc
 	handlers  sync.WaitGroup
@@ -59,7 +61,7 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{log: o.Log, memory: o.Memory, turns: newTurns(), conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
+	s := &Server{log: o.Log, memory: o.Memory, uses: o.Uses, wrong: o.WrongSettings, turns: newTurns(), conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -357,7 +359,13 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 	if c.listener.Proxies != nil && c.proxied(ctx) != nil {
 		return
 	}
+	if c.shut(time.Now()) {
+		return
+	}
 	if c.listener.Mode == Implicit && !c.tlsAtProxy && c.implicit(ctx) != nil {
+		return
+	}
+	if c.listener.Mode != Implicit && c.door.limits.PeekBeforeGreeting > 0 && c.peekFirst(ctx) != nil {
 		return
 	}
 	if c.door.refuses != nil && c.listener.Service.authenticates() && !c.exempt && c.door.refuses(c.listener.Service, c.remote.Addr()) {
@@ -378,6 +386,9 @@ func (c *Conn) refuseLogins() {
 func (s *Server) ended(c *Conn) {
 	s.admission.leave(c)
 	c.count().open.Add(-1)
+	if s.uses != nil && c.reliedOnException() {
+		s.uses.Note(c.exception.ID, c.remote.Addr(), time.Now())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

@@ -100,7 +100,7 @@ func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 	if d := c.server.admission.handshakeDelay(c, time.Now()); d > 0 {
 		c.pause(ctx, d)
 	}
-	t := tls.Server(c.wire, s.outer(variant{demands: c.demands}))
+	t := tls.Server(c.wire, s.outer(variant{demands: c.demands, obsolete: c.allows(TLS10)}))
 	if err := c.shakeHands(ctx, t); err != nil {
 		c.count().handshakesFailed.Add(1)
 		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", printableText(err.Error())))
@@ -138,7 +138,7 @@ func (c *Conn) pause(ctx context.Context, d time.Duration) {
 func (c *Conn) implicit(ctx context.Context) error {
 	c.server.admission.beginHandshake(c)
 	defer c.server.admission.endHandshake(c)
-	seen, err := c.firstOctets(ctx)
+	seen, err := c.firstOctets(ctx, c.door.limits.FirstByte)
 	if err != nil {
 		return err
 	}
@@ -148,9 +148,9 @@ func (c *Conn) implicit(ctx context.Context) error {
 	return c.handshake(ctx, mail.ImplicitTLS)
 }
 
-// firstOctets waits for the peer's first octets and tells, without consuming them, what they are.
-func (c *Conn) firstOctets(ctx context.Context) (seen, error) {
-	if !c.beginWait(ctx, time.Now().Add(c.door.limits.FirstByte)) {
+// firstOctets waits so long for the peer's first octets and tells, without consuming them, what they are.
+func (c *Conn) firstOctets(ctx context.Context, patience time.Duration) (seen, error) {
+	if !c.beginWait(ctx, time.Now().Add(patience)) {
 		return "", context.Cause(ctx)
 	}
 	defer c.endWait()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,11 @@ var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// obsolete reports whether the handshake came to a version or suite that only an exception allows.
+func obsolete(cs *tls.ConnectionState) bool {
+	return cs.Version < tls.VersionTLS12 || cs.Version == tls.VersionTLS12 && !slices.Contains(suites, cs.CipherSuite)
 }
 
 // groups are in the order of preference.
@@ -60,6 +66,7 @@ type ticketKey struct {
 type variant struct {
 	tolerant bool                // without ALPN, for odd senders to a public MX
 	demands  *ClientCertificates // nil: the client is not asked for a certificate
+	obsolete bool                // for a client with an exception
 }
 
 func newServiceTLS(s Service, c *Certificates) *serviceTLS {
@@ -134,6 +141,18 @@ func (s *serviceTLS) refresh(now time.Time) {
 	s.configs = nil
 }
 
+// allowObsolete lets a client in that an exception allows TLS from 1.0 on. What it comes to cannot be resumed elsewhere.
+func allowObsolete(c *tls.Config) {
+	c.MinVersion = tls.VersionTLS10 //nolint:gosec // that is the exception
+	c.SessionTicketsDisabled = true
+	c.CipherSuites = slices.Clone(suites)
+	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if !strings.Contains(s.Name, "RC4") && !strings.Contains(s.Name, "3DES") && !slices.Contains(suites, s.ID) {
+			c.CipherSuites = append(c.CipherSuites, s.ID)
+		}
+	}
+}
+
 func (s *serviceTLS) build(v variant) *tls.Config {
 	set := s.set
 	c := &tls.Config{
@@ -147,6 +166,9 @@ func (s *serviceTLS) build(v variant) *tls.Config {
 	}
 	if v.tolerant {
 		c.NextProtos = nil
+	}
+	if v.obsolete {
+		allowObsolete(c)
 	}
 	if v.demands != nil {
 		v.demands.demand(c)

@@ -13,7 +13,7 @@ import (
 	"candor/internal/mailtest/tool"
 )
 
-// TestALPN: T-16 to T-19, and X-48.
+// TestALPN: T-16, T-17, T-18, T-19, and X-48.
 func TestALPN(t *testing.T) {
 	t.Parallel()
 	ts := serve(t, Options{

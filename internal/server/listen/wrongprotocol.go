@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
@@ -60,8 +61,8 @@ func otherProtocol(line []byte) seen {
 	return ""
 }
 
-// inspect looks at the first octets of the connection: TLS on a port that begins in clear ends it. The
-// greeting is written by then, so nothing more is said (specification, section 2.7).
+// inspect looks at the first octets of the connection: TLS on a port that begins in clear ends it. Once the
+// greeting is written nothing more is said (specification, section 2.7).
 func (c *Conn) inspect() error {
 	c.first = false
 	if c.tls != nil {
@@ -82,10 +83,33 @@ func (c *Conn) inspect() error {
 	case len(b) >= 2 && b[0] == 0x16 && b[1] == 3:
 		return c.refuseTLS(deadline)
 	case sslv2(b):
+		c.noteSetting(seenSSLv2, "")
 		return c.wrongProtocol(seenSSLv2, "starttls")
 	}
 	return nil
 }
+
+// peekFirst waits a moment for a peer that speaks before the greeting, and ends the connection of one that is in the
+// wrong place. Who only is impatient is served.
+func (c *Conn) peekFirst(ctx context.Context) error {
+	what, err := c.firstOctets(ctx, c.door.limits.PeekBeforeGreeting)
+	if err != nil {
+		return err
+	}
+	c.ungreeted = true
+	defer func() { c.ungreeted = false }()
+	switch what {
+	case seenTLS, seenSSLv2:
+		return c.fill(time.Now().Add(helloTime)) // which inspects what it reads
+	case seenHTTP, seenSSH:
+		return c.refuseForeign(what)
+	}
+	return nil
+}
+
+// handshakeFailure is the fatal alert of that name in a record of its own (RFC 8446, section 6.2), for a client that
+// began TLS where nothing was said yet.
+const handshakeFailure = "\x15\x03\x01\x00\x02\x02\x28"
 
 // The hello of a client in the wrong place is read for the log, within these bounds.
 const (
@@ -98,6 +122,11 @@ func (c *Conn) refuseTLS(deadline time.Time) error {
 	for {
 		hello, complete := parseHello(c.buf[c.start:c.end])
 		if complete || c.Buffered() >= helloOctets || c.fill(deadline) != nil {
+			c.noteSetting(seenTLS, printable(hello.name))
+			if c.ungreeted {
+				c.wire.SetWriteDeadline(deadline)
+				c.wire.Write([]byte(handshakeFailure)) // whoever does not get it is closed all the same
+			}
 			return c.wrongProtocol(seenTLS, "starttls",
 				slog.String("sni", printable(hello.name)), slog.String("alpn", printable(strings.Join(hello.protocols, ","))))
 		}
@@ -126,6 +155,11 @@ func (c *Conn) inspectLine(line []byte) error {
 	if what == "" {
 		return nil
 	}
+	return c.refuseForeign(what)
+}
+
+// refuseForeign says goodbye in the service's own words.
+func (c *Conn) refuseForeign(what seen) error {
 	c.noteWrongProtocol(what, string(c.listener.Service))
 	c.err = ErrWrongProtocol
 	c.WriteString(c.listener.lastWords("This is a mail server; it does not speak the protocol that your program uses"))
@@ -136,6 +170,7 @@ func (c *Conn) inspectLine(line []byte) error {
 // refuseClear answers clear text or silence on a port that needs TLS from the start.
 func (c *Conn) refuseClear(what seen) error {
 	c.noteWrongProtocol(what, "tls")
+	c.noteSetting(what, "")
 	if what != seenSSLv2 && what != seenOther {
 		c.WriteString(c.listener.needsTLS())
 		c.Flush()

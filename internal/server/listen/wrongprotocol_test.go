@@ -124,6 +124,39 @@ func TestForeignLine(t *testing.T) {
 	expectEnd(t, raw, "= NOOP\r\n= GET x\r\nbye\r\n")
 }
 
+// TestPeekBeforeGreeting: TS-2.7. A program that speaks first is told so by an alert before the greeting; an impatient
+// mail program is greeted all the same.
+func TestPeekBeforeGreeting(t *testing.T) {
+	t.Parallel()
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Required}}, Handlers: map[Service]Handler{IMAP: echo},
+		Limits: Limits{PeekBeforeGreeting: 300 * time.Millisecond, Exempt: loopbackNet},
+	})
+	_, err := tls.Dial("tcp", ts.Addrs()[0].String(), clientTLS())
+	if err == nil || !strings.Contains(err.Error(), "remote error: tls: handshake failure") {
+		t.Errorf("got %v, want the alert handshake_failure", err)
+	}
+	ts.expectLog(t, "wrong-protocol", "seen=tls", "sni="+string(testHost))
+	raw := ts.dial(t, 0)
+	send(t, raw, "\x80\x2e\x01\x03\x01\x00")
+	expectEnd(t, raw, "")
+	raw = ts.dial(t, 0)
+	send(t, raw, "GET / HTTP/1.1\r\n\r\n")
+	if got, _ := io.ReadAll(raw); !strings.HasPrefix(string(got), "* BYE ") {
+		t.Errorf("HTTP: got %q", got)
+	}
+	for _, early := range []string{"NOOP\r\n", ""} {
+		raw = ts.dial(t, 0)
+		send(t, raw, early)
+		expect(t, raw, "hello\r\n")
+		send(t, raw, "QUIT\r\n")
+		raw.SetReadDeadline(time.Now().Add(patience))
+		if got, _ := io.ReadAll(raw); !strings.HasSuffix(string(got), "bye\r\n") {
+			t.Errorf("after %q: got %q", early, got)
+		}
+	}
+}
+
 func FuzzParseHello(f *testing.F) {
 	var hello recorder
 	tls.Client(&hello, &tls.Config{ServerName: "mail.example.test", NextProtos: []string{"imap"}, MinVersion: tls.VersionTLS12}).Handshake()

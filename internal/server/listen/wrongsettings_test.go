@@ -1,0 +1,96 @@
+package listen
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWrongSettings: TS-2.7. Whoever can be told what to change is remembered with what the connection tells of him;
+// other protocols than mail are not.
+func TestWrongSettings(t *testing.T) {
+	t.Parallel()
+	var wrong WrongSettings
+	ts := serve(t, Options{
+		Listeners:     []Listener{{Service: Submission, Mode: Required}, {Service: POP3, Mode: Implicit}},
+		Handlers:      map[Service]Handler{Submission: echo, POP3: echo},
+		Limits:        Limits{FirstByte: 50 * time.Millisecond, Exempt: loopbackNet},
+		WrongSettings: &wrong,
+	})
+	var hello recorder
+	tls.Client(&hello, &tls.Config{ServerName: "mail.example.test", MinVersion: tls.VersionTLS12}).Handshake()
+	for _, c := range []struct {
+		listener int
+		text     string
+	}{{0, hello.String()}, {0, hello.String()}, {0, "\x80\x2e\x01\x03\x01\x00"}, {0, "GET / HTTP/1.1\r\n"}, {1, "USER x\r\n"}, {1, ""}, {1, "SSH-2.0-x\r\n"}} {
+		raw := ts.dial(t, c.listener)
+		if c.listener == 0 {
+			expect(t, raw, "hello\r\n")
+		}
+		send(t, raw, c.text)
+		var rest strings.Builder
+		buffer := make([]byte, 1000)
+		for {
+			n, err := raw.Read(buffer)
+			rest.Write(buffer[:n])
+			if err != nil {
+				break
+			}
+		}
+	}
+	ts.stop()
+	got := map[string]WrongSetting{}
+	for _, s := range wrong.List() {
+		got[s.Seen] = s
+	}
+	if len(got) != 4 {
+		t.Errorf("got %+v", got)
+	}
+	if s := got["tls"]; s.Times != 2 || s.Name != "mail.example.test" || s.Service != Submission || !s.Remote.IsLoopback() || s.Last.Before(s.First) {
+		t.Errorf("got %+v", s)
+	}
+	for seen, port := range map[string]int{"sslv2": 0, "text": 1, "silence": 1} {
+		if s := got[seen]; s.Times != 1 || s.Port != addrPort(ts.Addrs()[port]).Port() {
+			t.Errorf("%s: got %+v", seen, s)
+		}
+	}
+}
+
+// TestWrongSettingWords: T-02 and T-03, with the port to use.
+func TestWrongSettingWords(t *testing.T) {
+	for _, c := range []struct {
+		s             WrongSetting
+		program, want string
+	}{
+		{WrongSetting{Service: Submission, Port: 587, Seen: "tls"}, "Thunderbird", "Thunderbird is set to SSL/TLS on port 587; that port expects STARTTLS. Use port 465 and keep SSL/TLS."},
+		{WrongSetting{Service: IMAP, Port: 143, Seen: "tls"}, "", "Your program is set to SSL/TLS on port 143; that port expects STARTTLS. Use port 993 and keep SSL/TLS."},
+		{WrongSetting{Service: POP3, Port: 110, Seen: "tls"}, "", "Your program is set to SSL/TLS on port 110; that port expects STARTTLS. Use port 995 and keep SSL/TLS."},
+		{WrongSetting{Service: SMTP, Port: 25, Seen: "tls"}, "", "Your program is set to SSL/TLS on port 25; that port is for other servers. Use port 465 and keep SSL/TLS."},
+		{WrongSetting{Service: IMAP, Port: 993, Seen: "silence"}, "", "Your program is set to STARTTLS or none on port 993; that port expects SSL/TLS from the start. Choose SSL/TLS."},
+		{WrongSetting{Service: Submission, Port: 465, Seen: "text"}, "", "Your program is set to STARTTLS or none on port 465; that port expects SSL/TLS from the start. Choose SSL/TLS."},
+		{WrongSetting{Service: IMAP, Port: 143, Seen: "credential"}, "", "Your program sends its password without encryption on port 143. Set *Connection security* to *SSL/TLS*, port 993."},
+		{WrongSetting{Service: POP3, Port: 110, Seen: "sslv2"}, "", "Your program is too old: it asks for SSLv2 on port 110. Update it, or use another one."},
+	} {
+		if got := c.s.Words(c.program); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}
+
+// TestWrongSettingsBound: strangers cannot fill the memory; the newest are kept.
+func TestWrongSettingsBound(t *testing.T) {
+	var w WrongSettings
+	start := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	network := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
+	}
+	for i := range maxWrongSettings + 10 {
+		w.note(network(i), WrongSetting{Remote: network(i).Addr(), Port: 143, Seen: "tls", Last: start.Add(time.Duration(i) * time.Second)})
+	}
+	all := w.List()
+	if len(all) != maxWrongSettings || all[0].Remote != network(maxWrongSettings+9).Addr() || all[len(all)-1].Remote != network(10).Addr() {
+		t.Errorf("%d remembered, from %v to %v", len(all), all[len(all)-1].Remote, all[0].Remote)
+	}
+}
