@@ -41,6 +41,7 @@ type Directory struct {
 	hostname atomic.Value // mail.Domain
 	quota    atomic.Value // Quota: the default
 	legacy   atomic.Pointer[legacyRules]
+	withheld atomic.Pointer[[]string]
 	cost     Cost
 	hasher   *hasher
 	cache    *cache

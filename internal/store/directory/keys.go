@@ -26,9 +26,10 @@ import (
 //	d a <account>            accountRecord
 //	d c <account><id>        credentialRecord
 //	d u <account><id>        LastUse of a credential, written lazily and outside the clock
+//	d n <name>               a note of another part (SetNote)
 //	d l <address>            aliasRecord; the address is canonical and in the form of RFC 5321
 //
-// The number of changes rises with every change but those of "d u". The epoch rises when logins must
+// The number of changes rises with every change but those of "d u" and "d n". The epoch rises when logins must
 // be verified anew for all accounts at once.
 var (
 	keyAll     = []byte("d")
@@ -195,6 +196,7 @@ func (s *state) read(p kv.Pair, used map[credentialKey]LastUse) error {
 		err = readUse(name, p.Value, used)
 	case 'l':
 		err = s.readAlias(name, p.Value)
+	case 'n': // read by name when it is asked for
 	default:
 		err = errDamaged
 	}

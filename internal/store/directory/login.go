@@ -18,6 +18,9 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 	if err := d.demand(e, a); err != nil {
 		return Account{}, err
 	}
+	if d.Withheld(a.Mechanism) {
+		return Account{}, d.NotOffered(ctx, a)
+	}
 	started := time.Now()
 	found, err := d.checkPassword(ctx, e, a, login, password)
 	if err := d.settle(ctx, started, outcome{a, login, "", found, err}); err != nil {
@@ -30,6 +33,7 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 // encryption has already let the secret cross the network in clear.
 func (d *Directory) demand(e mail.Encrypted, a Attempt) error {
 	if e.Valid() {
+		d.counters.asked.Add(1)
 		return nil
 	}
 	d.counters.unencrypted.Add(1)

@@ -62,6 +62,9 @@ func (d *Directory) Offers(service Service) []Offer {
 }
 
 func (d *Directory) offer(s *state, mechanism string) Offer {
+	if d.Withheld(mechanism) {
+		return notOffered(mechanism, "[auth] remove names it", nil)
+	}
 	switch mechanism {
 	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
 		if s.withoutScram > 0 {

@@ -13,6 +13,8 @@ type Stats struct {
 	// whose sake SCRAM is not offered.
 	WithPassword, WithoutScram int
 
+	// Asked counts the logins that a verifier was asked for, with proof of encryption.
+	Asked   uint64
 	Logins  uint64
 	Refused map[string]uint64 // by Reason
 	Busy    uint64            // logins turned away because too many waited
@@ -27,7 +29,7 @@ type Stats struct {
 }
 
 type counters struct {
-	logins, busy, unencrypted atomic.Uint64
+	asked, logins, busy, unencrypted atomic.Uint64
 
 	mu       sync.Mutex
 	refusals map[string]uint64
@@ -45,7 +47,7 @@ func (c *counters) refused(reason string) {
 // Stats returns the numbers as they are now.
 func (d *Directory) Stats() Stats {
 	s := Stats{
-		Logins: d.counters.logins.Load(), Busy: d.counters.busy.Load(), Unencrypted: d.counters.unencrypted.Load(),
+		Asked: d.counters.asked.Load(), Logins: d.counters.logins.Load(), Busy: d.counters.busy.Load(), Unencrypted: d.counters.unencrypted.Load(),
 		Waiting: d.hasher.length(),
 	}
 	d.view(func(st *state) {

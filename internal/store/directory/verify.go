@@ -61,7 +61,7 @@ const singles = "vsige"
 
 // row checks one row by itself.
 func (d *verifier) row(p kv.Pair) {
-	if len(p.Key) < 2 || !bytes.Contains([]byte(singles+"dacul"), p.Key[1:2]) {
+	if len(p.Key) < 2 || !bytes.Contains([]byte(singles+"daculn"), p.Key[1:2]) {
 		d.Stray(p.Key)
 		return
 	}
