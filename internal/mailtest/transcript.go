@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,7 +44,9 @@ type Door struct {
 //
 // The sections are
 //
-//	-- listener --                      service and mode, such as "submission implicit"
+//	-- listener --                      service and mode, such as "submission implicit"; a third
+//	                                    word is what an exception allows to the client, or "ended"
+//	-- without-certificate --           TLS cannot be had
 //	-- directory --                     as for NewWorld
 //	-- given ADDRESS MAILBOX FLAGS… --  a message that is there before
 //	-- mailbox ADDRESS MAILBOX --       a message that is there afterwards, without trace fields on top; a
@@ -121,11 +124,9 @@ func parse(text string) (string, map[string][]section) {
 
 func play(t *testing.T, file, text string, d Door) {
 	script, sections := parse(text)
-	service, mode := d.Service, d.Mode
+	l := listen.Listener{Service: d.Service, Mode: d.Mode}
 	for _, s := range sections["listener"] {
-		f := strings.Fields(s.text)
-		service = listen.Service(f[0])
-		mode = map[string]listen.Mode{"implicit": listen.Implicit, "required": listen.Required, "opportunistic": listen.Opportunistic, "none": listen.None}[f[1]]
+		l = parseListener(t, s.text)
 	}
 	directory := ""
 	for _, s := range sections["directory"] {
@@ -135,7 +136,11 @@ func play(t *testing.T, file, text string, d Door) {
 	for _, s := range sections["given"] {
 		w.Append(t, s.args[0], s.args[1], s.text, s.args[2:]...)
 	}
-	addr := w.Serve(t, service, mode, d.Handler(t, w))
+	h := d.Handler(t, w)
+	if sections["without-certificate"] != nil {
+		w.Certificates = nil
+	}
+	addr := w.ServeListener(t, l, h)
 	p := &player{t: t, file: file, addr: addr, world: w, conns: map[string]*wire{}}
 	defer p.close()
 	for i, line := range strings.Split(script, "\n") {
@@ -150,6 +155,26 @@ func play(t *testing.T, file, text string, d Door) {
 			}
 		}
 	}
+}
+
+// parseListener reads a service, a mode and, if there is one, what an exception allows to loopback; "ended" in its place
+// is one that has ended.
+func parseListener(t *testing.T, text string) listen.Listener {
+	f := strings.Fields(text)
+	l := listen.Listener{Service: listen.Service(f[0])}
+	if err := l.Mode.UnmarshalText([]byte(f[1])); err != nil {
+		t.Fatal(err)
+	}
+	if len(f) == 2 {
+		return l
+	}
+	e := listen.Exception{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Allow: listen.Allow(f[2])}
+	e.ID, e.Reason, e.Owner = "old-scanner", "Scanner X", "karin"
+	if f[2] != "ended" {
+		e.Until = time.Now().AddDate(0, 0, 30)
+	}
+	l.Exceptions = []listen.Exception{e}
+	return l
 }
 
 type player struct {

@@ -246,10 +246,17 @@ func (w *World) Messages(t testing.TB, account, name string) []string {
 // Serve serves one listener on a loopback port until the test ends and returns its address.
 func (w *World) Serve(t testing.TB, service listen.Service, mode listen.Mode, h listen.Handler) net.Addr {
 	t.Helper()
+	return w.ServeListener(t, listen.Listener{Service: service, Mode: mode}, h)
+}
+
+// ServeListener is Serve for a listener with exceptions, say. Its name is that of the service.
+func (w *World) ServeListener(t testing.TB, l listen.Listener, h listen.Handler) net.Addr {
+	t.Helper()
+	l.Name, l.Address, l.Hostname = string(l.Service), "127.0.0.1:0", Hostname
 	s, err := listen.New(listen.Options{
-		Listeners:    []listen.Listener{{Name: string(service), Service: service, Address: "127.0.0.1:0", Mode: mode, Hostname: Hostname}},
+		Listeners:    []listen.Listener{l},
 		Certificates: w.Certificates,
-		Handlers:     map[listen.Service]listen.Handler{service: h},
+		Handlers:     map[listen.Service]listen.Handler{l.Service: h},
 		Limits:       listen.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Log:          w.Log,
 	})

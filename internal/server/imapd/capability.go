@@ -18,10 +18,16 @@ func (s *session) capability(context.Context, imap.None) (imap.Response, error) 
 // capabilities lists what the client may use now (specification, section 2.4): before TLS next to
 // nothing, before login also the mechanisms.
 func (s *session) capabilities() string {
-	if !s.encrypted() {
+	if !s.mayLogIn() {
 		return strings.Join(s.clearCapabilities(), " ")
 	}
 	list := append(slices.Clone(announced), "APPENDLIMIT="+strconv.FormatInt(s.server.limits.Message, 10))
+	if s.account == nil && s.conn.CanStartTLS() && !s.conn.UnderTLS() {
+		list = append(list, "STARTTLS")
+	}
+	if s.account == nil && s.server.directory.Withheld(loginMethod) {
+		list = append(list, "LOGINDISABLED")
+	}
 	if s.account == nil {
 		for _, m := range s.server.directory.Mechanisms(s.attempt("", false)) {
 			list = append(list, "AUTH="+m)

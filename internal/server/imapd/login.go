@@ -12,7 +12,7 @@ import (
 )
 
 // loginMethod is LOGIN in the log and for the verifier.
-const loginMethod = "IMAP-LOGIN"
+const loginMethod = directory.IMAPLogin
 
 // login verifies a name and a password. RFC 9051, section 6.2.3.
 func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error) {

@@ -61,7 +61,8 @@ func newSession(s *Server, c *listen.Conn) *session {
 	return &session{server: s, conn: c, reader: imap.NewReader(c), log: s.log}
 }
 
-func (s *session) encrypted() bool {
+// mayLogIn reports whether a login may be taken: under TLS, or by an exception.
+func (s *session) mayLogIn() bool {
 	_, ok := s.conn.Encrypted()
 	return ok
 }
@@ -268,7 +269,7 @@ func (s *session) find(c imap.Command) (*command, error) {
 	if row == nil {
 		return nil, mail.Errorf(mail.Syntax, "Unknown command")
 	}
-	if !s.encrypted() && row.flags&beforeTLS == 0 {
+	if row.flags&beforeTLS == 0 && !s.mayLogIn() {
 		return nil, s.needTLS(row, c)
 	}
 	if row.states&s.state() != 0 {
@@ -290,6 +291,7 @@ func (s *session) needTLS(row *command, c imap.Command) error {
 		return mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
 	s.server.stats.inClear.Add(1)
+	s.conn.NoteClearLogin(sentUser(c))
 	s.denied(c.Name, sentUser(c), "cleartext-credential")
 	c.Wipe()
 	return mail.Errorf(mail.NeedTLS, "Not accepted without encryption: set SSL/TLS on port 993 (or STARTTLS). "+

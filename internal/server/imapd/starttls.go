@@ -12,7 +12,7 @@ import (
 // startTLS upgrades the connection and forgets what was learned before. RFC 9051, section 6.2.1;
 // specification, section 2.8.
 func (s *session) startTLS(ctx context.Context, _ imap.None) (imap.Response, error) {
-	if s.encrypted() {
+	if s.conn.UnderTLS() {
 		return imap.Response{}, mail.Errorf(mail.Sequence, "TLS already active")
 	}
 	if !s.conn.CanStartTLS() {

@@ -24,7 +24,7 @@ func (s *session) capa(_ context.Context, args arguments) (reply, error) {
 }
 
 func (s *session) capability(cmd *command) string {
-	if cmd.capability == nil || !s.encrypted() && cmd.flags&beforeTLS == 0 {
+	if cmd.capability == nil || !s.mayLogIn() && cmd.flags&beforeTLS == 0 {
 		return ""
 	}
 	return cmd.capability(s)

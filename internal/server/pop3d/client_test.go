@@ -266,7 +266,7 @@ anyone = ssl.create_default_context()
 anyone.check_hostname = False
 anyone.verify_mode = ssl.CERT_NONE
 p = poplib.POP3("127.0.0.1", int(sys.argv[1]), timeout=20)
-assert set(p.capa()) == {"STLS", "RESP-CODES", "AUTH-RESP-CODE", "IMPLEMENTATION"}, p.capa()
+assert set(p.capa()) == {"UTF8", "STLS", "RESP-CODES", "AUTH-RESP-CODE", "IMPLEMENTATION"}, p.capa()
 try:
     p.user(sys.argv[2]); raise SystemExit("USER was accepted in clear")
 except poplib.error_proto as e:

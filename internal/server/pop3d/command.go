@@ -40,11 +40,11 @@ var commands []command
 
 func init() { // the table and its capa row would else refer to each other
 	commands = []command{
-		{"USER", authorization, 0, (*session).user, named("USER")},                                            // RFC 1939, section 7
+		{"USER", authorization, 0, (*session).user, (*session).userCapability},                                // RFC 1939, section 7
 		{"PASS", authorization, 0, (*session).pass, nil},                                                      // RFC 1939, section 7
 		{"APOP", authorization, 0, (*session).apop, nil},                                                      // RFC 1939, section 7
 		{"AUTH", authorization, 0, (*session).auth, (*session).saslCapability},                                // RFC 5034
-		{"UTF8", authorization, 0, (*session).enableUTF8, named("UTF8 USER")},                                 // RFC 6856, section 2
+		{"UTF8", authorization, beforeTLS, (*session).enableUTF8, (*session).utf8Capability},                  // RFC 6856, section 2
 		{"STLS", anyState, beforeTLS, (*session).stls, (*session).stlsNow},                                    // RFC 2595, section 4
 		{"CAPA", anyState, beforeTLS, (*session).capa, named("RESP-CODES", "AUTH-RESP-CODE", implementation)}, // RFC 2449
 		{"NOOP", transaction, 0, (*session).noop, named("PIPELINING", "EXPIRE NEVER")},                        // RFC 1939, section 5

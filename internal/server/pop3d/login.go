@@ -12,12 +12,24 @@ import (
 
 // user takes the name to log in with. Every name is accepted, so that none can be tried out.
 // RFC 1939, section 7.
-func (s *session) user(_ context.Context, args arguments) (reply, error) {
+func (s *session) user(ctx context.Context, args arguments) (reply, error) {
 	if len(args) == 0 {
 		return reply{}, mail.Errorf(mail.Syntax, "a name is expected")
 	}
+	if s.server.Directory.Withheld(directory.POP3User) {
+		err := s.server.Directory.NotOffered(ctx, s.attempt(directory.POP3User, false))
+		s.notOffered(string(args), directory.POP3User, err)
+		return reply{}, mail.Wrap(mail.Unsupported, err, "USER is not offered; use AUTH")
+	}
 	s.login = string(args)
 	return ok("Password please"), nil
+}
+
+func (s *session) userCapability() string {
+	if s.server.Directory.Withheld(directory.POP3User) {
+		return ""
+	}
+	return "USER"
 }
 
 // pass logs in with the name of USER. The password is all that follows the space. RFC 1939, section 7.
@@ -29,7 +41,7 @@ func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
 	login := s.login
 	s.login = ""
 	proof, _ := s.conn.Encrypted()
-	attempt := s.attempt("POP3-USER", false)
+	attempt := s.attempt(directory.POP3User, false)
 	began := time.Now()
 	account, err := s.server.Directory.Login(ctx, proof, attempt, login, args)
 	s.conn.Excuse(began)
@@ -107,6 +119,7 @@ func (s *session) clearCredential(cmd *command, args arguments) {
 
 func (s *session) noteClear(method, login string) {
 	s.server.stats.clearCredentials.Add(1)
+	s.conn.NoteClearLogin(login)
 	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", method), slog.String("reason", "cleartext-credential"))
 }
 

@@ -109,14 +109,15 @@ func (s *session) command(line []byte) (*command, arguments, error) {
 		return nil, nil, mail.Errorf(mail.Syntax, "line too long")
 	case cmd.states&s.state == 0:
 		return nil, nil, mail.Errorf(mail.Sequence, "not valid in this state")
-	case !s.encrypted() && cmd.flags&beforeTLS == 0:
+	case !s.mayLogIn() && cmd.flags&beforeTLS == 0:
 		s.clearCredential(cmd, args)
 		return nil, nil, mail.Errorf(mail.NeedTLS, encryptionRequired)
 	}
 	return cmd, args, nil
 }
 
-func (s *session) encrypted() bool {
+// mayLogIn reports whether a login may be taken: under TLS, or by an exception.
+func (s *session) mayLogIn() bool {
 	_, is := s.conn.Encrypted()
 	return is
 }

@@ -10,7 +10,7 @@ import (
 
 // stlsNow announces STLS while it may be used.
 func (s *session) stlsNow() string {
-	if s.encrypted() || !s.conn.CanStartTLS() {
+	if s.conn.UnderTLS() || !s.conn.CanStartTLS() {
 		return ""
 	}
 	return "STLS"
@@ -23,7 +23,7 @@ func (s *session) stls(ctx context.Context, args arguments) (reply, error) {
 		return reply{}, mail.Errorf(mail.Syntax, "STLS takes no parameter")
 	case s.state == transaction:
 		return reply{}, mail.Errorf(mail.Sequence, "Not allowed after login")
-	case s.encrypted():
+	case s.conn.UnderTLS():
 		return reply{}, mail.Errorf(mail.Sequence, "TLS already active")
 	}
 	err := s.conn.StartTLS(ctx, "+OK Begin TLS negotiation\r\n")
@@ -35,6 +35,6 @@ func (s *session) stls(ctx context.Context, args arguments) (reply, error) {
 	case err != nil:
 		s.ended = "tls-failed"
 	}
-	s.login = ""
+	s.login, s.utf8 = "", false
 	return reply{silent: true}, nil
 }

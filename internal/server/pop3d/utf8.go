@@ -22,6 +22,14 @@ func (s *session) enableUTF8(_ context.Context, args arguments) (reply, error) {
 	return ok("UTF8 enabled"), nil
 }
 
+// utf8Capability says under TLS that user names may hold UTF-8, too. RFC 6856, section 2.
+func (s *session) utf8Capability() string {
+	if s.mayLogIn() {
+		return "UTF8 USER"
+	}
+	return "UTF8"
+}
+
 // content is what is sent of a message.
 type content struct {
 	mailbox.Body

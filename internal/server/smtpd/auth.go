@@ -21,7 +21,7 @@ func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
 }
 
 func authKeyword(s *session) []string {
-	if !s.submission || s.account != nil {
+	if !s.submission || s.account != nil || !s.mayLogIn() {
 		return nil
 	}
 	mechanisms := s.mechanisms()
@@ -175,10 +175,11 @@ func tooManyLogins() smtp.Reply {
 // countClearCredential notes a login that was tried where it may be overheard. The secret itself is
 // neither looked at nor kept.
 func (s *session) countClearCredential() {
-	if s.encrypted() {
+	if s.conn.UnderTLS() {
 		return
 	}
 	s.server.counters.clearCredentials.Add(1)
+	s.conn.NoteClearLogin("")
 	s.logLogin("login deny", slog.String("reason", "cleartext-credential"))
 }
 

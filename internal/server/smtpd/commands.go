@@ -96,10 +96,14 @@ func (s *session) permit(c *command) error {
 		s.countClearCredential()
 		return mail.Errorf(mail.Unsupported, "No login on this port: use 465 (SSL/TLS) or 587 (STARTTLS)")
 	}
-	if s.needsTLS() {
+	if c.flags&credential != 0 && !s.mayLogIn() {
+		s.countClearCredential()
+		return mail.Errorf(mail.NeedTLS, "Not accepted without encryption. If a password was just sent, it may have been read by others. See %s", s.server.helpURL())
+	}
+	if s.conn.NeedsTLS() {
 		return s.permitInClear(c)
 	}
-	if c.flags&clearOnly != 0 && s.encrypted() {
+	if c.flags&clearOnly != 0 && s.conn.UnderTLS() {
 		return mail.Errorf(mail.Sequence, "TLS is already active")
 	}
 	if c.states&s.state == 0 {
@@ -117,9 +121,6 @@ func (s *session) permit(c *command) error {
 // permitInClear is permit where TLS is demanded and has not begun.
 func (s *session) permitInClear(c *command) error {
 	switch {
-	case c.flags&credential != 0:
-		s.countClearCredential()
-		return mail.Errorf(mail.NeedTLS, "Not accepted without encryption. If a password was just sent, it may have been read by others. See %s", s.server.helpURL())
 	case c.flags&beforeTLS == 0 && s.submission:
 		return mail.Errorf(mail.NeedTLS, "Encryption required first: set connection security to STARTTLS (587) or SSL/TLS (465)").With(5, 7, 0)
 	case c.flags&beforeTLS == 0:

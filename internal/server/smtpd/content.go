@@ -59,11 +59,14 @@ var errFlood = errors.New("smtpd: message goes on far beyond the limit")
 // other servers is taken as it is or not at all (specification, section 2.8).
 func (s *session) newContent() *content {
 	rule := smtp.RefuseBare
-	if s.submission {
+	if s.normalises() {
 		rule = smtp.NormaliseBare
 	}
 	return &content{session: s, ends: smtp.NewLineEnds(rule), limit: s.server.Limits.MessageSize}
 }
+
+// normalises reports whether bare line ends are mended.
+func (s *session) normalises() bool { return s.submission || s.server.NormaliseBare }
 
 // receive reads all pieces of p into c, under the deadlines of content.
 //
@@ -274,7 +277,7 @@ func (c *content) finish(ctx context.Context) error {
 	}
 	if c.ends.Bare() {
 		c.session.server.counters.bareLineEnds.Add(1)
-		if !c.session.submission {
+		if !c.session.normalises() {
 			c.refuse(mail.Errorf(mail.Refused, "Bare CR or LF not allowed").With(5, 5, 2))
 		}
 	}

@@ -29,7 +29,7 @@ func (s *session) introduce(name string, hello state) {
 // keywords are what the rows of the table announce, as far as they would run.
 func (s *session) keywords() []string {
 	var all []string
-	clear := s.needsTLS()
+	clear := s.conn.NeedsTLS()
 	for _, c := range order {
 		if c.keywords != nil && (!clear || c.flags&beforeTLS != 0) {
 			all = append(all, c.keywords(s)...)

@@ -39,7 +39,7 @@ func (s *session) mail(ctx context.Context, cmd smtp.Mail) (smtp.Reply, error) {
 // checkParameters refuses parameters of extensions that were not offered (RFC 5321, section
 // 4.1.1.11). To a client that said HELO nothing was.
 func (s *session) checkParameters(cmd smtp.Mail) (smtp.Reply, bool) {
-	if cmd.RequireTLS && !s.encrypted() {
+	if cmd.RequireTLS && !s.conn.UnderTLS() {
 		return smtp.NewReply(523, "5.7.10", "REQUIRETLS needs TLS"), false
 	}
 	refused := ""

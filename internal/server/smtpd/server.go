@@ -29,6 +29,9 @@ type Options struct {
 	// without a login, though not without TLS.
 	Clients, RelayNetworks []netip.Prefix
 
+	// NormaliseBare makes each bare CR and LF in a message of another server a CRLF; else it is refused.
+	NormaliseBare bool
+
 	// Room returns why mail of so many octets (0: not known) would not be delivered to an account; nil: there
 	// is always room.
 	Room func(ctx context.Context, id mail.AccountID, octets int64) error

@@ -55,15 +55,10 @@ func newSession(server *Server, c *listen.Conn) *session {
 	return s
 }
 
-func (s *session) encrypted() bool {
+// mayLogIn reports whether a login may be taken: under TLS, or by an exception.
+func (s *session) mayLogIn() bool {
 	_, ok := s.conn.Encrypted()
 	return ok
-}
-
-// needsTLS reports whether TLS is demanded here and has not begun: always on submission, and on an
-// MX that was told so.
-func (s *session) needsTLS() bool {
-	return (s.submission || s.conn.Listener().Mode == listen.Required) && !s.encrypted()
 }
 
 // resetTransaction drops the transaction and returns to the state before MAIL.
@@ -83,6 +78,7 @@ func (s *session) resetTransaction() {
 func (s *session) forget() {
 	s.resetTransaction()
 	s.state, s.name = connected, ""
+	s.account, s.mechanism = nil, ""
 }
 
 // transport returns the hop's state with who was found at its other end.

@@ -103,7 +103,7 @@ var smuggled = []string{
 	"\r\n.\r\r\n", "\n.\r\r\n", "\r.\r\r\n", "\r\r\n\r.\r\n",
 }
 
-// TestSmuggling is X-34: a message within a message is never seen, whatever the line ends, by DATA
+// TestSmuggling is X-34 and T-20: a message within a message is never seen, whatever the line ends, by DATA
 // and by BDAT; and the session goes on.
 func TestSmuggling(t *testing.T) {
 	w, s, addr := newMX(t, smtpd.Options{})
@@ -227,7 +227,7 @@ func TestReplyGroup(t *testing.T) {
 	}
 }
 
-// TestTruncated is X-51: a message that is cut off anywhere is neither stored nor acknowledged.
+// TestTruncated is X-51 and T-21: a message that is cut off anywhere is neither stored nor acknowledged.
 func TestTruncated(t *testing.T) {
 	w, s, addr := newMX(t, smtpd.Options{})
 	text := "Subject: x\r\n\r\nbody\r\n..\r\n.\r\n"

@@ -2,7 +2,9 @@ package smtpd_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"candor/internal/mail"
@@ -68,4 +70,30 @@ func TestLimits(t *testing.T) {
 func TestClients(t *testing.T) {
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	mailtest.RunTranscripts(t, "testdata/clients/*.txt", door(listen.Submission, listen.Required, smtpd.Options{Clients: elsewhere}))
+}
+
+// TestBareNewline: TS-2.8 (9), the setting: what another server sends with bare line ends is stored with CRLF.
+func TestBareNewline(t *testing.T) {
+	w, s, addr := newMX(t, smtpd.Options{NormaliseBare: true})
+	c := dial(t, addr)
+	for i, dot := range smuggled {
+		c.send("EHLO client.example\r\nMAIL FROM:<eve@client.example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n")
+		if i == 0 {
+			c.want("220")
+		}
+		c.want("250", "250", "250", "354")
+		c.send(fmt.Sprintf("Subject: %d\r\n\r\nx%sMAIL FROM:<>\r\n.\r\n", i, dot))
+		c.want("250")
+	}
+	got := strings.Join(waitMessages(t, w, "bob@example.org", len(smuggled)), "")
+	for i, dot := range smuggled {
+		// Only a dot that follows CRLF was put there by the client.
+		content := lineEnd.ReplaceAllString(strings.Replace(dot, "\r\n.", "\r\n", 1), "\r\n")
+		if want := fmt.Sprintf("Subject: %d\r\n\r\nx%sMAIL FROM:<>\r\n", i, content); !strings.Contains(got, want) {
+			t.Errorf("%q: no message ends in %q", dot, want)
+		}
+	}
+	if n := s.Stats().BareLineEnds; n != int64(len(smuggled)) {
+		t.Errorf("counted %d", n)
+	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func startTLSKeyword(s *session) []string {
-	if s.encrypted() || !s.conn.CanStartTLS() {
+	if s.conn.UnderTLS() || !s.conn.CanStartTLS() {
 		return nil
 	}
 	return []string{"STARTTLS"}
