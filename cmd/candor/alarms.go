@@ -9,14 +9,21 @@ import (
 	"candor/internal/mail"
 )
 
-// alarmInterval is how often alarms are looked for.
-const alarmInterval = time.Minute
+const (
+	// alarmInterval is how often alarms are looked for.
+	alarmInterval = time.Minute
+	// saveTime bounds what is saved at the end.
+	saveTime = 10 * time.Second
+)
 
 // alarms asks every part that can find one.
 func (p *parts) alarms(c *config, now time.Time) []mail.Alarm {
 	var all []mail.Alarm
-	for _, find := range []func(*config, time.Time) []mail.Alarm{} {
+	for _, find := range []func(*config, time.Time) []mail.Alarm{p.exceptionAlarms} {
 		all = append(all, find(c, now)...)
+	}
+	for _, find := range p.findings {
+		all = append(all, find(now)...)
 	}
 	return all
 }
@@ -71,7 +78,7 @@ func (l *alarmLog) stats() []alarmCount {
 	return all
 }
 
-// watchAlarms looks for alarms until the function that it returns is called.
+// watchAlarms looks for alarms, and keeps what they tell of, until the function that it returns is called.
 func (r *running) watchAlarms() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -82,8 +89,12 @@ func (r *running) watchAlarms() (stop func()) {
 			r.alarmLog.raise(r.log, r.alarms(r.config(), time.Now()))
 			select {
 			case <-ctx.Done():
+				last, cancel := context.WithTimeout(context.Background(), saveTime)
+				defer cancel()
+				r.saveUses(last, r.log)
 				return
 			case <-tick.C:
+				r.saveUses(ctx, r.log)
 			}
 		}
 	})

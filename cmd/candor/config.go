@@ -14,24 +14,28 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"candor/internal/mail"
+	"candor/internal/server/listen"
 )
 
 // config is the configuration file. What changes at run time (domains, accounts, aliases) is data
 // in the directory, not configuration.
 type config struct {
-	Hostname   string                    `toml:"hostname"`
-	Data       string                    `toml:"data"`
-	Listeners  []listenerConfig          `toml:"listener"`
-	TLS        tlsConfig                 `toml:"tls"`
-	DNS        dnsConfig                 `toml:"dns"`
-	Outbound   outboundConfig            `toml:"outbound"`
-	Submission submissionConfig          `toml:"submission"`
-	Network    networkConfig             `toml:"network"`
-	Quota      quotaConfig               `toml:"quota"`
-	Limits     map[string]any            `toml:"limits"`
-	Insecure   map[string]map[string]any `toml:"insecure"`
-	LegacyAuth map[string]map[string]any `toml:"legacy_auth"`
-	Dest       map[string]map[string]any `toml:"destination"`
+	Hostname   string                       `toml:"hostname"`
+	Data       string                       `toml:"data"`
+	Listeners  []listenerConfig             `toml:"listener"`
+	TLS        tlsConfig                    `toml:"tls"`
+	DNS        dnsConfig                    `toml:"dns"`
+	Outbound   outboundConfig               `toml:"outbound"`
+	Submission submissionConfig             `toml:"submission"`
+	Network    networkConfig                `toml:"network"`
+	Quota      quotaConfig                  `toml:"quota"`
+	Limits     map[string]any               `toml:"limits"`
+	Insecure   map[string]insecureConfig    `toml:"insecure"`
+	LegacyAuth map[string]map[string]any    `toml:"legacy_auth"`
+	Dest       map[string]destinationConfig `toml:"destination"`
+	Auth       authConfig                   `toml:"auth"`
+	SMTP       smtpConfig                   `toml:"smtp"`
+	DANE       daneConfig                   `toml:"dane"`
 
 	file     string
 	position map[string]int // line of a key's path, such as "listener.0.tls"
@@ -55,6 +59,8 @@ type listenerConfig struct {
 	ClientCA       string   `toml:"client_ca"`
 	ClientPins     []string `toml:"client_pins"`
 	ClientCertFrom []string `toml:"client_cert_from"`
+
+	exceptions []listen.Exception // of [insecure]
 }
 
 type tlsConfig struct {
@@ -166,7 +172,7 @@ var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into .* of type (.
 
 // typeWords says what a value of a type within config looks like; the other types are tables.
 var typeWords = map[string]string{
-	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false",
+	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false", "toml.LocalDate": "a date, such as 2026-12-31",
 	"[]string":              `a list, such as ["x", "y"]`,
 	"[]main.listenerConfig": "a table of a list, [[listener]]", "[]main.certificateConfig": "a table of a list, [[tls.certificate]]",
 }

@@ -85,7 +85,6 @@ func TestConfigRefusals(t *testing.T) {
 		"bad pin":                {listener("imap", ":143", "required", "client_cert = \"request\"\nclient_pins = [\"sha256:12\"]\n"), ":12:", "64 hexadecimal digits"},
 		"CFG-13":                 {minimal + "[destination.\"example.net\"]\nlevel = \"may\"\n", ":6:", "CFG-13"},
 		"CFG-15":                 {minimal + "[dns]\ntrust_ad = true\n", ":7:", "CFG-15"},
-		"insecure flag":          {minimal + "[insecure.scanner]\nreason = \"x\"\n", ":6:", "insecure flags"},
 		"bad address":            {listener("imap", "143", "required", ""), ":9:", "host:port"},
 		"unknown limit":          {minimal + "[limits]\nbad = 1\n", ":7:", "unknown key"},
 		"limit out of range":     {minimal + "[limits]\nfirst_byte_timeout = 1\n", ":7:", "1 s is out of range: use 5 s to 1 min"},

@@ -69,7 +69,7 @@ func TestConfigurationManual(t *testing.T) {
 		}
 	}
 	rule := regexp.MustCompile(`CFG-[0-9]{2}`)
-	for _, file := range []string{"rules.go", "../../internal/server/listen/certificates.go"} {
+	for _, file := range []string{"rules.go", "insecure.go", "refusals.go", "../../internal/server/listen/certificates.go"} {
 		for _, id := range rule.FindAllString(read(t, file), -1) {
 			if !strings.Contains(manual, "| "+id+" |") {
 				t.Errorf("no word of %s, by which %s refuses something", id, file)
@@ -79,7 +79,7 @@ func TestConfigurationManual(t *testing.T) {
 }
 
 func tomlKeys(of reflect.Type) (keys []string) {
-	for of.Kind() == reflect.Slice {
+	for of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
 		of = of.Elem()
 	}
 	if of.Kind() != reflect.Struct {

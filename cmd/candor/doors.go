@@ -29,7 +29,10 @@ func (c *config) listenerOf(l listenerConfig) listen.Listener {
 	if l.Hostname != "" {
 		hostname, _ = mail.ParseDomain(l.Hostname) // checked
 	}
-	return listen.Listener{Name: l.Name, Service: listen.Service(l.Service), Address: l.Address, Mode: modes[l.TLS], Hostname: hostname, Proxies: c.proxies(l)}
+	return listen.Listener{
+		Name: l.Name, Service: listen.Service(l.Service), Address: l.Address, Mode: modes[l.TLS], Hostname: hostname, Proxies: c.proxies(l),
+		Exceptions: l.exceptions, ExceptionsOnly: l.TLS == modeNone && !loopback(l.Address),
+	}
 }
 
 // openDoors makes the servers of mail.
@@ -44,7 +47,7 @@ func (p *parts) openDoors(c *config, sockets *listen.Sockets, certificates *list
 	if err != nil {
 		return nil, err
 	}
-	options.Memory = p.memory
+	options.Memory, options.Uses, options.WrongSettings = p.memory, &p.exceptionUses, &p.wrongSettings
 	if options.RefuseLogins, err = p.throttle(c); err != nil {
 		return nil, err
 	}
@@ -81,7 +84,7 @@ func (p *parts) smtpOptions(c *config, log *slog.Logger) (o smtpd.Options, err e
 	}
 	l := &c.limits
 	return smtpd.Options{
-		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, Room: p.local.Room, Memory: p.memory,
+		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, NormaliseBare: c.SMTP.BareNewline == bareNormalise, Room: p.local.Room, Memory: p.memory,
 		Limits: smtpd.Limits{
 			MessageSize: l.messageSize, Header: int(l.headerSize), Recipients: int(l.recipients), Logins: int(l.tries),
 			BadCommands: int(l.badCommands), BadCommandsBeforeLogin: int(l.badCommandsBeforeLogin),
@@ -122,7 +125,7 @@ func (c *config) doors(sockets *listen.Sockets, certificates *listen.Certificate
 	options := listen.Options{
 		Sockets: sockets, Certificates: certificates, Log: log, Handlers: h,
 		Limits: listen.Limits{
-			FirstByte: l.firstByte, Handshake: l.handshake, Authenticate: l.authenticate, FirstCommand: l.greeting,
+			FirstByte: l.firstByte, Handshake: l.handshake, PeekBeforeGreeting: l.peek, Authenticate: l.authenticate, FirstCommand: l.greeting,
 			Unauthenticated: int(l.unauthenticated), UnauthenticatedSMTP: int(l.unauthenticatedSMTP),
 			LoginPorts: int(l.loginConnections), Port25: int(l.smtpConnections), Handshakes: int(l.handshakes),
 			HandshakesPerMinute: int(l.handshakesPerMinute), ContentRate: int(l.contentRate), Exempt: l.exempt,

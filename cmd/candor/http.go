@@ -69,7 +69,7 @@ func (h *httpServers) begin(c *config, sockets *listen.Sockets) {
 		}
 		s := listen.ProxyListener(netutil.LimitListener(sockets.HTTPSocket(l.Place), maxHTTP), l.from())
 		if l.tls == modeImplicit {
-			s = tls.NewListener(s, h.certificates.HTTPS())
+			s = tls.NewListener(listen.RefuseMail(s, h.log), h.certificates.HTTPS())
 		}
 		h.listeners[l] = serveHTTP(s, http.HandlerFunc(h.show), h.log)
 	}

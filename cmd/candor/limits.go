@@ -16,7 +16,7 @@ type limits struct {
 	memory int64
 	drain  time.Duration
 
-	firstByte, handshake, authenticate, greeting              time.Duration
+	firstByte, peek, handshake, authenticate, greeting        time.Duration
 	smtpCommand, smtpData, smtpStore, imapIdle, pop3Idle      time.Duration
 	unauthenticated, unauthenticatedSMTP                      int64
 	loginConnections, smtpConnections, accountConnections     int64
@@ -44,14 +44,15 @@ type limits struct {
 type limitRow struct {
 	name       string
 	duration   *time.Duration
+	unit       time.Duration // of a duration
 	number     *int64
 	octets     bool  // number may be written as "64KiB"
-	value      int64 // default, in seconds for a duration
+	value      int64 // default, in units for a duration
 	least, top int64
 }
 
 func timeLimit(name string, d *time.Duration, value, least, top int64) limitRow {
-	return limitRow{name: name, duration: d, value: value, least: least, top: top}
+	return limitRow{name: name, duration: d, unit: time.Second, value: value, least: least, top: top}
 }
 
 func countLimit(name string, n *int64, value, least, top int64) limitRow {
@@ -67,6 +68,7 @@ func (l *limits) rows() []limitRow {
 		sizeLimit("memory", &l.memory, machineMemory(), leastMemory, mostMemory),
 		timeLimit("drain_timeout", &l.drain, 30, 1, 600),
 		timeLimit("first_byte_timeout", &l.firstByte, 20, 5, 60),
+		{name: "peek_before_greeting", duration: &l.peek, unit: time.Millisecond, value: 0, least: 0, top: 500},
 		timeLimit("handshake_timeout", &l.handshake, 30, 5, 120),
 		timeLimit("authentication_timeout", &l.authenticate, 180, 10, 600),
 		timeLimit("greeting_timeout", &l.greeting, 60, 10, 300),
@@ -141,7 +143,7 @@ func (c *config) checkLimits() error {
 
 func (r limitRow) set(v int64) {
 	if r.duration != nil {
-		*r.duration = time.Duration(v) * time.Second
+		*r.duration = time.Duration(v) * r.unit
 		return
 	}
 	*r.number = v
@@ -154,7 +156,7 @@ func (r limitRow) parse(value any) error {
 		var err error
 		switch {
 		case r.duration != nil:
-			v, err = parseSeconds(s)
+			v, err = parseDuration(s, r.unit)
 		case r.octets:
 			v, err = parseOctets(s)
 		default:
@@ -178,6 +180,8 @@ func (r limitRow) parse(value any) error {
 // show is a value as the manual writes it.
 func (r limitRow) show(v int64) string {
 	switch {
+	case r.unit == time.Millisecond:
+		return fmt.Sprintf("%d ms", v)
 	case r.duration != nil && v >= 60 && v%60 == 0:
 		return fmt.Sprintf("%d min", v/60)
 	case r.duration != nil:
@@ -188,15 +192,19 @@ func (r limitRow) show(v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-func parseSeconds(s string) (int64, error) {
+func parseDuration(s string, unit time.Duration) (int64, error) {
+	name, example := "seconds", "5m"
+	if unit == time.Millisecond {
+		name, example = "milliseconds", "200ms"
+	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a time: write seconds, or text such as \"5m\"", s)
+		return 0, fmt.Errorf("%q is not a time: write %s, or text such as %q", s, name, example)
 	}
-	if d%time.Second != 0 {
-		return 0, fmt.Errorf("%q is not a whole number of seconds", s)
+	if d%unit != 0 {
+		return 0, fmt.Errorf("%q is not a whole number of %s", s, name)
 	}
-	return int64(d / time.Second), nil
+	return int64(d / unit), nil
 }
 
 // octetUnits are the units of sizes, the greatest first.

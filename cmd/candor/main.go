@@ -35,6 +35,7 @@ type cli struct {
 	Restore    restoreCmd    `cmd:"" help:"Restore a point of a backup repository into an empty folder."`
 	Import     importCmd     `cmd:"" help:"Take over mail from a Maildir or from mboxes."`
 	Export     exportCmd     `cmd:"" help:"Write an account's mail as a Maildir or as mboxes."`
+	Clients    clientsCmd    `cmd:"" help:"List programs with a wrong setting, whose they may be, and what to tell their users."`
 	TLS        tlsCmd        `cmd:"" name:"tls" help:"Explain transport states."`
 }
 

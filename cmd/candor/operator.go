@@ -44,6 +44,7 @@ type operator interface {
 	QueueRetry(context.Context, queue.ID) (int, error)
 	QueueRemove(context.Context, queue.ID) (int, error)
 	ServerStatus(context.Context) (web.Status, error)
+	ClientHints(context.Context) ([]web.ClientHint, error)
 	importer
 	exporter
 	io.Closer

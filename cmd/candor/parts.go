@@ -10,7 +10,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"candor/internal/mail"
 	"candor/internal/message"
 	"candor/internal/proto/smtp"
 	"candor/internal/server/imapd"
@@ -39,12 +41,15 @@ type parts struct {
 	remote    *relay.Relay
 	queue     *queue.Queue
 	alarmLog  alarmLog
+	findings  []func(now time.Time) []mail.Alarm // of parts that only a running server has
 
 	// Only in a running server.
-	memory *listen.Budget // that the doors share
-	smtp   *smtpd.Server
-	imap   *imapd.Server
-	pop3   *pop3d.Server
+	exceptionUses listen.Uses
+	wrongSettings listen.WrongSettings
+	memory        *listen.Budget // that the doors share
+	smtp          *smtpd.Server
+	imap          *imapd.Server
+	pop3          *pop3d.Server
 }
 
 // operations are what an operator can do with the parts.
@@ -81,6 +86,10 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	}
 	if p.directory, err = directory.Open(ctx, p.db, directory.Options{Hostname: c.hostname, Log: log, Hashes: memory.hashes}); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
+	}
+	p.directory.Withhold(c.Auth.Remove)
+	if err := p.loadUses(ctx, log); err != nil {
+		return nil, err
 	}
 	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{Quota: p.accountQuota}); err != nil {
 		return nil, fmt.Errorf("opening the mailboxes: %w", err)

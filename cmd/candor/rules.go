@@ -34,7 +34,7 @@ var defaultListeners = []listenerConfig{
 
 // check refuses what the specification, section 2.2 refuses, and fills in defaults.
 func (c *config) check() error {
-	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkTLS, c.checkSubmission, c.checkDNS, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota} {
+	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkInsecure, c.checkTLS, c.checkSubmission, c.checkDNS, c.checkAuth, c.checkSMTP, c.checkDestinations, c.checkDANE, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (c *config) checkListener(i int, l *listenerConfig) error {
 	return c.checkMode(at, l, int(port))
 }
 
-// checkMode applies CFG-01, 02, 04, 05 and 08.
+// checkMode applies CFG-01, 04, 05 and 08.
 func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) error {
 	switch l.TLS {
 	case modeImplicit, modeRequired, modeOpportunistic, modeNone:
@@ -169,8 +169,6 @@ func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) 
 		return c.refuse(at("auth"), "", "auth is not a setting: submission, imap and pop3 offer it after TLS, smtp never. Remove it")
 	case login && l.TLS == modeOpportunistic:
 		return c.refuse(at("tls"), "CFG-01", `opportunistic is refused where people log in, since their password could travel in clear: use tls = "required"`)
-	case l.TLS == modeNone && l.Service != "http" && !loopback(l.Address):
-		return c.refuse(at("tls"), "CFG-02", `none is refused on an address that others can reach: use tls = %q`, legalMode(l.Service, port))
 	case isOneOf(port, 465, 993, 995) && l.TLS != modeImplicit:
 		return c.refuse(at("tls"), "CFG-04", `port %d speaks TLS from the first byte: use tls = "implicit", or port %d for STARTTLS`, port, map[int]int{465: 587, 993: 143, 995: 110}[port])
 	case (isOneOf(port, 25, 587, 143, 110) || l.Service == "smtp") && l.TLS == modeImplicit:
@@ -287,14 +285,8 @@ func (c *config) checkDNS() error {
 // checkLater refuses what is specified but not built: a setting that demands something must never
 // be accepted without effect.
 func (c *config) checkLater() error {
-	for id := range c.Insecure {
-		return c.refuse("insecure."+id, "CFG-02", "insecure flags are not in this version: remove [insecure.%s]", id)
-	}
 	for id := range c.LegacyAuth {
 		return c.refuse("legacy_auth."+id, "CFG-11", "legacy mechanisms are not in this version: remove [legacy_auth.%s]", id)
-	}
-	for d := range c.Dest {
-		return c.refuse("destination."+d, "CFG-13", "destination rules are not in this version: remove [destination.%q]", d)
 	}
 	if len(c.Outbound.SmarthostAuth) > 0 {
 		return c.refuse("outbound.smarthost_auth", "", "logging in at a smart host is not in this version: remove [outbound.smarthost_auth]")

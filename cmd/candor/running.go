@@ -48,6 +48,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 	if r.sockets, err = listen.OpenSockets(c.places(), files); err != nil {
 		return nil, err
 	}
+	p.findings = append(p.findings, r.certificates.Alarms)
 	defer func() {
 		if err != nil {
 			r.sockets.Close()
@@ -57,7 +58,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 		return nil, err
 	}
 	operations := p.operations(r.status)
-	operations.Reconfigure = r.reload
+	operations.Reconfigure, operations.Hints = r.reload, p.clientHints
 	r.https, err = openHTTP(c, operations, r.sockets, r.certificates, web.Metrics(p.sources(r.doors, r.certificates)...), log)
 	return r, err
 }
@@ -106,6 +107,7 @@ func (r *running) reload() (time.Time, error) {
 		return r.loaded, mail.Wrap(mail.Refused, err, "the configuration in force stays")
 	}
 	r.conf, r.loaded, r.failed, r.warnings = c, now, nil, warnings
+	r.logExceptions(c, r.log)
 	r.log.Info("configuration reloaded", "hostname", c.hostname, "listeners", len(c.Listeners))
 	return now, nil
 }
@@ -147,6 +149,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	useDNS()
 	r.directory.SetHostname(c.hostname)
 	r.local.SetHostname(c.hostname)
+	r.directory.Withhold(c.Auth.Remove)
 	r.setQuota(c)
 	r.queue.Change(queue.Ends{Hostname: c.hostname, Local: r.local, Remote: remote})
 	r.https.end(c)

@@ -75,6 +75,7 @@ func serve(ctx context.Context, c *config, o serveOptions) (err error) {
 	for _, w := range r.warnings {
 		log.Warn(w)
 	}
+	p.logExceptions(c, log)
 	if err := p.queue.Recover(ctx); err != nil {
 		return fmt.Errorf("delivering what was waiting: %w", err)
 	}

@@ -31,6 +31,9 @@ func (*statusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		for _, w := range s.Warnings {
 			fmt.Fprintf(std.out, "Warning: %s\n", w)
 		}
+		for _, e := range s.Exceptions {
+			fmt.Fprintln(std.out, e.Words)
+		}
 		for _, a := range s.Alarms {
 			fmt.Fprintf(std.out, "Alarm %s %s: %s\n", a.ID, a.Subject, a.Text)
 		}
@@ -60,7 +63,7 @@ func writeRunning(w io.Writer, s *web.Status) {
 
 // status counts what there is, of a server that does not run.
 func (p *parts) status(ctx context.Context, c *config) (web.Status, error) {
-	s := web.Status{Hostname: c.hostname, Listeners: p.listenerStatus(c), Alarms: p.alarms(c, time.Now())}
+	s := web.Status{Hostname: c.hostname, Listeners: p.listenerStatus(c), Exceptions: p.exceptionStatus(c, time.Now()), Alarms: p.alarms(c, time.Now())}
 	domains, err := p.directory.Domains(ctx)
 	if err != nil {
 		return s, err
@@ -84,7 +87,7 @@ func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 		listener := c.listenerOf(l)
 		s.Floor, s.FloorSource = listener.Floor()
 		if service, is := loginServices[l.Service]; is {
-			s.Login = "before TLS: never; after TLS: " + strings.Join(offeredToAll(p.directory.Offers(service)), ", ")
+			s.Login = fmt.Sprintf("before TLS: %s; after TLS: %s", l.loginInClear(), strings.Join(offeredToAll(p.directory.Offers(service)), ", "))
 		}
 		_, port := bind(l.Address)
 		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s))

@@ -119,6 +119,7 @@ var operations = map[string]operation{
 	"alias/remove": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.RemoveAlias(ctx, q.Address)
 	}),
+	"clients":      with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ClientHints(ctx) }),
 	"queue":        with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.QueueList(ctx) }),
 	"queue/show":   with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueShow(ctx, q.ID) }),
 	"queue/retry":  with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRetry(ctx, q.ID) }),

@@ -6,6 +6,7 @@ package web
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type Operations struct {
 	Queue     *queue.Queue
 	Store     *kv.Engine
 	Status    func(context.Context) (Status, error)
+	Hints     func(context.Context) ([]ClientHint, error) // nil where no server runs
 	// Reconfigure reads the configuration again and returns since when it is in force; nil where no server runs.
 	Reconfigure func() (time.Time, error)
 	Limits      message.Limits // of reading messages
@@ -46,7 +48,9 @@ type Status struct {
 	Accounts  int              `json:"accounts"`
 	Queued    int              `json:"queued"` // recipients
 	Warnings  []string         `json:"warnings,omitempty"`
-	Alarms    []mail.Alarm     `json:"alarms,omitempty"`
+	// Exceptions are the insecure flags.
+	Exceptions []ExceptionStatus `json:"exceptions,omitempty"`
+	Alarms     []mail.Alarm      `json:"alarms,omitempty"`
 }
 
 // ReloadFailure is a refused reload.
@@ -66,6 +70,21 @@ type ListenerStatus struct {
 	FloorSource string `json:"tls.floor_source"`
 	Login       string `json:"login"`
 	Words       string `json:"words"`
+}
+
+// ExceptionStatus is an insecure flag with its use in the last 30 days.
+type ExceptionStatus struct {
+	ID       string         `json:"id"`
+	Listener string         `json:"listener"`
+	Networks []netip.Prefix `json:"networks"`
+	Allow    string         `json:"allow"`
+	Reason   string         `json:"reason"`
+	Owner    string         `json:"owner"`
+	Until    time.Time      `json:"until"` // the first moment at which it does not hold
+	Days     int            `json:"days"`  // left; 0: it has ended
+	Used     int64          `json:"used"`
+	Last     netip.Addr     `json:"last"` // who used it last; "" when nobody did
+	Words    string         `json:"words"`
 }
 
 // Domains returns the domains that are ours.
