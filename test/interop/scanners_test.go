@@ -1,13 +1,16 @@
 package interop
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"candor/internal/mailtest/tool"
 )
@@ -49,6 +52,7 @@ var accepted = map[string]string{
 // TestTestssl: testssl.sh has no finding above LOW. The short form looks at the versions of one port; the long one at
 // everything, on every port.
 func TestTestssl(t *testing.T) {
+	t.Parallel()
 	testssl := tool.Need(t, "testssl")
 	s := start(t)
 	doors, checks := s.tlsDoors(), []string(nil)
@@ -57,14 +61,15 @@ func TestTestssl(t *testing.T) {
 	}
 	for _, d := range doors {
 		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
 			file := filepath.Join(t.TempDir(), "findings.json")
 			args := []string{"--quiet", "--color", "0", "--warnings", "off", "--ip", "127.0.0.1", "--nodns", "none", "--add-ca", s.cert, "--jsonfile", file}
 			args = append(args, checks...)
 			if d.starttls != "" {
 				args = append(args, "-t", d.starttls)
 			}
-			out, _ := output(t, "", testssl, append(args, fmt.Sprintf("%s:%d", hostname, d.port))...) // its exit code counts findings
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+			defer cancel()
+			out, _ := exec.CommandContext(ctx, testssl, append(args, fmt.Sprintf("%s:%d", hostname, d.port))...).CombinedOutput() // its exit code counts findings
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -119,6 +124,7 @@ type scan struct {
 
 // TestSslscan: sslscan finds TLS 1.2 and 1.3 with AEAD suites and forward secrecy on every port, and nothing else.
 func TestSslscan(t *testing.T) {
+	t.Parallel()
 	sslscan := tool.Need(t, "sslscan")
 	s := start(t)
 	for _, d := range s.tlsDoors() {

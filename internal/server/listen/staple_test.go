@@ -16,7 +16,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +32,9 @@ var demandStaple = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7,
 
 // responder answers as that of an authority does, for a week.
 type responder struct {
-	ca     *clientAuthority
+	ca *clientAuthority
+
+	mu     sync.Mutex
 	asked  []string                                // hosts
 	fail   error                                   // instead of an answer
 	change func(*ocsp.Response)                    // before it is signed
@@ -38,8 +42,24 @@ type responder struct {
 	spoil  func(der []byte) (status int, _ []byte) // after it is signed
 }
 
+// hosts are those that have been asked.
+func (r *responder) hosts() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.asked)
+}
+
+// become lets the responder behave in another way.
+func (r *responder) become(another func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	another()
+}
+
 // RoundTrip implements http.RoundTripper.
 func (r *responder) RoundTrip(q *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.asked = append(r.asked, q.URL.Host)
 	question, err := io.ReadAll(q.Body)
 	if err != nil || r.fail != nil {
@@ -128,42 +148,42 @@ func TestStaple(t *testing.T) {
 		if got := certs.Stats()[0]; got.StapleExpires != time.Now().Add(week).Unix() || got.Expires != time.Now().Add(10*week).Unix() || got.File != pair.Cert {
 			t.Errorf("shown as %+v", got)
 		}
-		if len(first) == 0 || len(r.asked) != 1 || r.asked[0] != "ocsp.example.org" {
-			t.Fatalf("after the start: %d octets, asked %q\n%s", len(first), r.asked, log)
+		if len(first) == 0 || !slices.Equal(r.hosts(), []string{"ocsp.example.org"}) {
+			t.Fatalf("after the start: %d octets, asked %q\n%s", len(first), r.hosts(), log)
 		}
 		time.Sleep(week/2 - time.Minute)
-		if synctest.Wait(); len(r.asked) != 1 {
+		if synctest.Wait(); len(r.hosts()) != 1 {
 			t.Error("asked again before half of its life")
 		}
 		time.Sleep(2 * time.Minute)
 		second := served()
-		if synctest.Wait(); len(r.asked) != 2 || bytes.Equal(first, second) {
+		if synctest.Wait(); len(r.hosts()) != 2 || bytes.Equal(first, second) {
 			t.Error("not asked again after half of its life")
 		}
 
 		stop()
-		asked := len(r.asked)
+		asked := len(r.hosts())
 		certs = certificates(t, pair)
 		if certs.KeepStaples(dir); !bytes.Equal(served(), second) {
 			t.Error("a restart loses the response")
 		}
-		r.fail = errors.New("no route")
+		r.become(func() { r.fail = errors.New("no route") })
 		log, _ = stapling(t, certs, r)
-		if synctest.Wait(); len(r.asked) != asked {
+		if synctest.Wait(); len(r.hosts()) != asked {
 			t.Error("asked although a fresh response was kept")
 		}
 		time.Sleep(week/2 + time.Hour)
-		if synctest.Wait(); len(r.asked) == asked || !bytes.Equal(served(), second) || !strings.Contains(log.String(), "renewing an ocsp response failed") {
-			t.Errorf("while the responder is away: asked %d times, %d octets\n%s", len(r.asked)-asked, len(served()), log)
+		if synctest.Wait(); len(r.hosts()) == asked || !bytes.Equal(served(), second) || !strings.Contains(log.String(), "renewing an ocsp response failed") {
+			t.Errorf("while the responder is away: asked %d times, %d octets\n%s", len(r.hosts())-asked, len(served()), log)
 		}
-		if n := len(r.asked) - asked; n > 10 {
+		if n := len(r.hosts()) - asked; n > 10 {
 			t.Errorf("asked %d times in an hour", n)
 		}
 		time.Sleep(week / 2)
 		if synctest.Wait(); served() != nil {
 			t.Error("a response is stapled after its end")
 		}
-		r.fail = nil
+		r.become(func() { r.fail = nil })
 		time.Sleep(longestRetry)
 		if synctest.Wait(); len(served()) == 0 {
 			t.Errorf("no response after the responder came back\n%s", log)
@@ -183,33 +203,33 @@ func TestStapleRefused(t *testing.T) {
 	pair := ca.writeChain(t, nil)
 	cert := certificates(t, pair).current.Load().list[0]
 	for name, tc := range map[string]struct {
-		responder
+		*responder
 		want string // of the error; empty: it is good
 	}{
-		"good":                  {responder{}, ""},
-		"delegated":             {responder{signer: signer(ca, x509.ExtKeyUsageOCSPSigning, time.Hour)}, ""},
-		"without a next update": {responder{change: func(x *ocsp.Response) { x.NextUpdate = time.Time{} }}, ""},
-		"of a server":           {responder{signer: signer(ca, x509.ExtKeyUsageServerAuth, time.Hour)}, "may not sign"},
-		"by an expired signer":  {responder{signer: signer(ca, x509.ExtKeyUsageOCSPSigning, -time.Minute)}, "may not sign"},
-		"by a stranger":         {responder{signer: signer(other, x509.ExtKeyUsageOCSPSigning, time.Hour)}, "signature"},
-		"by another authority":  {responder{ca: other}, "signature"},
-		"revoked":               {responder{change: func(x *ocsp.Response) { x.Status, x.RevokedAt = ocsp.Revoked, time.Now() }}, "revoked"},
-		"unknown":               {responder{change: func(x *ocsp.Response) { x.Status = ocsp.Unknown }}, "does not know"},
-		"of another":            {responder{change: func(x *ocsp.Response) { x.SerialNumber = big.NewInt(5) }}, "no response matching"},
-		"old":                   {responder{change: func(x *ocsp.Response) { x.ThisUpdate, x.NextUpdate = time.Now().Add(-week), time.Now().Add(-time.Hour) }}, "another time"},
-		"of the future":         {responder{change: func(x *ocsp.Response) { x.ThisUpdate = time.Now().Add(time.Hour) }}, "another time"},
-		"try later":             {responder{spoil: func([]byte) (int, []byte) { return 200, ocsp.TryLaterErrorResponse }}, "try later"},
-		"not found":             {responder{spoil: func(der []byte) (int, []byte) { return 404, der }}, "Not Found"},
-		"HTML":                  {responder{spoil: func([]byte) (int, []byte) { return 200, []byte("<html>") }}, "asn1"},
-		"cut":                   {responder{spoil: func(der []byte) (int, []byte) { return 200, der[:len(der)/2] }}, "asn1"},
-		"endless":               {responder{spoil: func(der []byte) (int, []byte) { return 200, append(der, make([]byte, responseOctets)...) }}, "longer than"},
+		"good":                  {&responder{}, ""},
+		"delegated":             {&responder{signer: signer(ca, x509.ExtKeyUsageOCSPSigning, time.Hour)}, ""},
+		"without a next update": {&responder{change: func(x *ocsp.Response) { x.NextUpdate = time.Time{} }}, ""},
+		"of a server":           {&responder{signer: signer(ca, x509.ExtKeyUsageServerAuth, time.Hour)}, "may not sign"},
+		"by an expired signer":  {&responder{signer: signer(ca, x509.ExtKeyUsageOCSPSigning, -time.Minute)}, "may not sign"},
+		"by a stranger":         {&responder{signer: signer(other, x509.ExtKeyUsageOCSPSigning, time.Hour)}, "signature"},
+		"by another authority":  {&responder{ca: other}, "signature"},
+		"revoked":               {&responder{change: func(x *ocsp.Response) { x.Status, x.RevokedAt = ocsp.Revoked, time.Now() }}, "revoked"},
+		"unknown":               {&responder{change: func(x *ocsp.Response) { x.Status = ocsp.Unknown }}, "does not know"},
+		"of another":            {&responder{change: func(x *ocsp.Response) { x.SerialNumber = big.NewInt(5) }}, "no response matching"},
+		"old":                   {&responder{change: func(x *ocsp.Response) { x.ThisUpdate, x.NextUpdate = time.Now().Add(-week), time.Now().Add(-time.Hour) }}, "another time"},
+		"of the future":         {&responder{change: func(x *ocsp.Response) { x.ThisUpdate = time.Now().Add(time.Hour) }}, "another time"},
+		"try later":             {&responder{spoil: func([]byte) (int, []byte) { return 200, ocsp.TryLaterErrorResponse }}, "try later"},
+		"not found":             {&responder{spoil: func(der []byte) (int, []byte) { return 404, der }}, "Not Found"},
+		"HTML":                  {&responder{spoil: func([]byte) (int, []byte) { return 200, []byte("<html>") }}, "asn1"},
+		"cut":                   {&responder{spoil: func(der []byte) (int, []byte) { return 200, der[:len(der)/2] }}, "asn1"},
+		"endless":               {&responder{spoil: func(der []byte) (int, []byte) { return 200, append(der, make([]byte, responseOctets)...) }}, "longer than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if tc.ca == nil {
 				tc.ca = ca
 			}
-			r, err := askResponders(t.Context(), &http.Client{Transport: &tc.responder}, cert.Leaf, cert.issuer)
+			r, err := askResponders(t.Context(), &http.Client{Transport: tc.responder}, cert.Leaf, cert.issuer)
 			switch {
 			case tc.want == "" && (err != nil || !time.Now().Before(r.ends)):
 				t.Errorf("got %v, %v", r, err)
@@ -230,7 +250,9 @@ func TestStapleRevoked(t *testing.T) {
 		r := &responder{ca: ca}
 		log, _ := stapling(t, certs, r)
 		synctest.Wait()
-		r.change = func(x *ocsp.Response) { x.Status, x.RevokedAt = ocsp.Revoked, time.Now() }
+		r.become(func() {
+			r.change = func(x *ocsp.Response) { x.Status, x.RevokedAt = ocsp.Revoked, time.Now() }
+		})
 		time.Sleep(week/2 + time.Minute)
 		synctest.Wait()
 		left, err := os.ReadDir(dir)
@@ -260,8 +282,8 @@ func TestStapleChange(t *testing.T) {
 		}
 		use()
 		synctest.Wait()
-		if certs.current.Load().list[0].serve().OCSPStaple == nil || r.asked[len(r.asked)-1] != "second.example.org" {
-			t.Errorf("asked %q\n%s", r.asked, log)
+		if certs.current.Load().list[0].serve().OCSPStaple == nil || !slices.Equal(r.hosts(), []string{"ocsp.example.org", "second.example.org"}) {
+			t.Errorf("asked %q\n%s", r.hosts(), log)
 		}
 		if left, err := os.ReadDir(dir); len(left) != 1 || err != nil {
 			t.Errorf("kept %v, %v", left, err)
