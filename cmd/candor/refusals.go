@@ -50,7 +50,8 @@ var levels = map[string]bool{
 // checkDestinations refuses rules that ignore a promise of the destination while nobody answers for that, and then
 // all others, which could have no effect yet: CFG-13.
 func (c *config) checkDestinations() error {
-	for _, name := range slices.Sorted(maps.Keys(c.Dest)) {
+	names := slices.Sorted(maps.Keys(c.Dest))
+	for _, name := range names {
 		d, at := c.Dest[name], "destination."+name
 		below, known := levels[d.Level]
 		switch _, err := mail.ParseDomain(strings.TrimPrefix(name, ".")); {
@@ -61,7 +62,9 @@ func (c *config) checkDestinations() error {
 		case below && (strings.TrimSpace(d.Reason) == "" || strings.TrimSpace(d.Owner) == "" || d.Until == toml.LocalDate{}):
 			return c.refuse(at, "CFG-13", `level %s ignores what %s publishes: add reason = "…", owner = "…" and until, or use level = "auto"`, d.Level, name)
 		}
-		return c.refuse(at, "CFG-13", "destination rules are not in this version: remove [destination.%q]", name)
+	}
+	if len(names) > 0 {
+		return c.refuse("destination."+names[0], "CFG-13", "destination rules are not in this version: remove [destination.%q]", names[0])
 	}
 	return nil
 }

@@ -36,8 +36,13 @@ func TestRefuseMail(t *testing.T) {
 		return c
 	}
 	for _, c := range []struct{ text, seen string }{
-		{"EHLO x\r\n", "mail"}, {"a1 CAPABILITY\r\n", "mail"}, {"A LOGIN x y\r\n", "mail"}, {"USER x\r\n", "mail"}, {"capa\r\n", "mail"},
-		{"SSH-2.0-x\r\n", "ssh"}, {"\x80\x2e\x01\x03\x01", "sslv2"},
+		{"EHLO x\r\n", "mail"},
+		{"a1 CAPABILITY\r\n", "mail"},
+		{"A LOGIN x y\r\n", "mail"},
+		{"USER x\r\n", "mail"},
+		{"capa\r\n", "mail"},
+		{"SSH-2.0-x\r\n", "ssh"},
+		{"\x80\x2e\x01\x03\x01", "sslv2"},
 	} {
 		before := strings.Count(log.String(), "msg=wrong-protocol seen="+c.seen+" expected=tls svc=http rip=127.0.0.1")
 		raw := dial()
