@@ -28,6 +28,7 @@ type cli struct {
 	Account    accountCmd    `cmd:"" help:"Add, list and remove accounts; set passwords."`
 	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
+	Auth       authCmd       `cmd:"" help:"Logins: by what, by whom."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
 	Repair     repairCmd     `cmd:"" help:"Mend what verify finds, in the store of a server that does not run. Exit code 1: something is left; 2: it could not be done."`

@@ -45,6 +45,7 @@ type operator interface {
 	QueueRemove(context.Context, queue.ID) (int, error)
 	ServerStatus(context.Context) (web.Status, error)
 	ClientHints(context.Context) ([]web.ClientHint, error)
+	throttler
 	importer
 	exporter
 	io.Closer

@@ -67,6 +67,15 @@ type none struct{}
 var operations = map[string]operation{
 	"status":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ServerStatus(ctx) }),
 	"reload":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Reload(ctx) }),
+	"blocked": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Blocked(ctx) }),
+	"unblock": with(func(ctx context.Context, o *Operations, q unblockRequest) (any, error) {
+		found, err := o.Unblock(ctx, q.Network)
+		return unblocked{found}, err
+	}),
+	"unblock/account": with(func(ctx context.Context, o *Operations, q unblockRequest) (any, error) {
+		found, err := o.UnblockAccount(ctx, q.Account)
+		return unblocked{found}, err
+	}),
 	"domains": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Domains(ctx) }),
 	"domain/add": with(func(ctx context.Context, o *Operations, q domainRequest) (any, error) {
 		return nil, o.AddDomain(ctx, q.Domain)

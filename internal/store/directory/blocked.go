@@ -77,9 +77,20 @@ func (t *throttle) list(now time.Time, names map[uint64]mail.Address) (all []Blo
 	return all
 }
 
+func (t *throttle) stats(now time.Time, s *Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.addresses.known {
+		if now.Before(e.Value.(*tally).until) {
+			s.BlockedAddresses++
+		}
+	}
+	s.WrongLogins, s.Blocks, s.Throttled = t.all.whole(now), t.begun, t.refused
+}
+
 // Unblock forgets the wrong logins from what lies in a network, and returns whether there were any.
 func (d *Directory) Unblock(_ context.Context, n netip.Prefix) (bool, error) {
-	inside := func(o origin) bool { return o.network.IsValid() && (n.Overlaps(o.network)) }
+	inside := func(o origin) bool { return o.network.IsValid() && n.Overlaps(o.network) }
 	return d.throttle.forget(inside), nil
 }
 

@@ -22,6 +22,13 @@ type Stats struct {
 	// Unencrypted counts attempts without proof of encryption; anything but 0 is a bug in Candor.
 	Unencrypted uint64
 
+	// WrongLogins are those of the last half hour or so, of all addresses: each counts half after 30 minutes.
+	WrongLogins int
+	// BlockedAddresses are those whose logins are refused now; Blocks how often that began; Throttled the connections and
+	// logins that were refused for it.
+	BlockedAddresses  int
+	Blocks, Throttled uint64
+
 	CacheEntries           int
 	CacheHits, CacheMisses uint64
 	// CacheKeyMismatches counts entries found under another's key; anything but 0 is a bug in Candor.
@@ -58,5 +65,6 @@ func (d *Directory) Stats() Stats {
 	s.Refused = maps.Clone(d.counters.refusals)
 	d.counters.mu.Unlock()
 	d.cache.stats(&s)
+	d.throttle.stats(d.now(), &s)
 	return s
 }
