@@ -29,6 +29,8 @@ type config struct {
 	Submission submissionConfig             `toml:"submission"`
 	Network    networkConfig                `toml:"network"`
 	Quota      quotaConfig                  `toml:"quota"`
+	Records    recordsConfig                `toml:"records"`
+	Delivery   deliveryConfig               `toml:"delivery"`
 	Limits     map[string]any               `toml:"limits"`
 	Insecure   map[string]insecureConfig    `toml:"insecure"`
 	LegacyAuth map[string]map[string]any    `toml:"legacy_auth"`
@@ -93,6 +95,8 @@ type outboundConfig struct {
 type submissionConfig struct {
 	Clients       []string `toml:"clients"`
 	RelayNetworks []string `toml:"relay_networks"`
+
+	RevealClientIP bool `toml:"reveal_client_ip"`
 }
 
 type networkConfig struct {
@@ -172,7 +176,7 @@ var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into .* of type (.
 
 // typeWords says what a value of a type within config looks like; the other types are tables.
 var typeWords = map[string]string{
-	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false", "toml.LocalDate": "a date, such as 2026-12-31",
+	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false", "int64": "a whole number", "toml.LocalDate": "a date, such as 2026-12-31",
 	"[]string":              `a list, such as ["x", "y"]`,
 	"[]main.listenerConfig": "a table of a list, [[listener]]", "[]main.certificateConfig": "a table of a list, [[tls.certificate]]",
 }

@@ -84,6 +84,7 @@ func (p *parts) smtpOptions(c *config, log *slog.Logger) (o smtpd.Options, err e
 	}
 	l := &c.limits
 	return smtpd.Options{
+		Name: p.names.Begin, RevealClientIP: c.Submission.RevealClientIP,
 		Hostname: c.hostname, Directory: p.directory, Queue: p.queue, Log: log, Clients: clients, RelayNetworks: relays, NormaliseBare: c.SMTP.BareNewline == bareNormalise, Room: p.local.Room, Memory: p.memory,
 		Limits: smtpd.Limits{
 			MessageSize: l.messageSize, Header: int(l.headerSize), Recipients: int(l.recipients), Logins: int(l.tries),
@@ -122,7 +123,12 @@ func (p *parts) pop3Options(c *config, log *slog.Logger) pop3d.Options {
 // Errors: a file of certificate authorities that cannot be used.
 func (c *config) doors(sockets *listen.Sockets, certificates *listen.Certificates, log *slog.Logger, h map[listen.Service]listen.Handler) (listen.Options, error) {
 	l := &c.limits
+	private, err := parsePrefixes(c.Network.Private)
+	if err != nil {
+		return listen.Options{}, err
+	}
 	options := listen.Options{
+		Private: private,
 		Sockets: sockets, Certificates: certificates, Log: log, Handlers: h,
 		Limits: listen.Limits{
 			FirstByte: l.firstByte, Handshake: l.handshake, PeekBeforeGreeting: l.peek, Authenticate: l.authenticate, FirstCommand: l.greeting,

@@ -30,6 +30,7 @@ type cli struct {
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
 	Auth       authCmd       `cmd:"" help:"Logins: by what, by whom."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
+	Message    messageCmd    `cmd:"" help:"Say how a message travelled."`
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`
 	Repair     repairCmd     `cmd:"" help:"Mend what verify finds, in the store of a server that does not run. Exit code 1: something is left; 2: it could not be done."`
 	Backup     backupCmd     `cmd:"" help:"Add a point in time to a backup repository, while the server runs or not; list, check and remove points."`

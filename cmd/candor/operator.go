@@ -43,6 +43,9 @@ type operator interface {
 	QueueShow(context.Context, queue.ID) (web.QueueItem, error)
 	QueueRetry(context.Context, queue.ID) (int, error)
 	QueueRemove(context.Context, queue.ID) (int, error)
+	MessagePath(context.Context, queue.ID) (web.MessagePath, error)
+	MessageRecords(context.Context, mail.Address) ([]queue.Record, error)
+	MessageCounts(context.Context) ([]queue.DayCount, error)
 	ServerStatus(context.Context) (web.Status, error)
 	ClientHints(context.Context) ([]web.ClientHint, error)
 	throttler

@@ -37,6 +37,7 @@ type parts struct {
 	directory *directory.Directory
 	mailboxes *mailbox.Store
 	dns       *dns.Client
+	names     *dns.Names
 	local     *deliver.Deliverer
 	remote    *relay.Relay
 	queue     *queue.Queue
@@ -126,6 +127,7 @@ func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (e
 	if p.dns, err = dns.New(dns.Options{Upstreams: c.DNS.Upstreams}); err != nil {
 		return fmt.Errorf("setting up DNS: %w", err)
 	}
+	p.names = dns.NewNames(p.dns)
 	o, err := p.relayOptions(c)
 	if err != nil {
 		return err
@@ -138,6 +140,7 @@ func (p *parts) openTransit(ctx context.Context, c *config, log *slog.Logger) (e
 	if err != nil {
 		return fmt.Errorf("opening the queue: %w", err)
 	}
+	p.setRecords(c)
 	return nil
 }
 
@@ -147,14 +150,18 @@ func (p *parts) relayOptions(c *config) (o relay.Options, err error) {
 	if err != nil {
 		return o, c.refuse("tls.roots", "", "roots: %v: name a PEM file, or leave it out for the authorities of the system", err)
 	}
-	private, err := parsePrefixes(c.Outbound.PrivateTargets)
+	targets, err := parsePrefixes(c.Outbound.PrivateTargets)
+	if err != nil {
+		return o, err
+	}
+	private, err := parsePrefixes(c.Network.Private)
 	if err != nil {
 		return o, err
 	}
 	l := &c.limits
 	return relay.Options{
 		Hostname: c.hostname, Resolver: p.dns, Blobs: p.db, Roots: roots,
-		Smarthost: c.Outbound.Smarthost, PrivateTargets: private,
+		Smarthost: c.Outbound.Smarthost, PrivateTargets: targets, Private: private,
 		Connect: l.outConnect, CertificateOctets: int(l.peerCertificates), Chain: int(l.peerChain),
 		Timeouts: smtp.Timeouts{
 			Greeting: l.outGreeting, Mail: l.outMail, Rcpt: l.outRcpt, DataInit: l.outData, DataBlock: l.outBlock, DataDone: l.outEnd,
@@ -187,6 +194,9 @@ func (p *parts) Close() error {
 	var errs []error
 	if p.queue != nil {
 		errs = append(errs, p.queue.Close())
+	}
+	if p.names != nil {
+		errs = append(errs, p.names.Close())
 	}
 	if p.mailboxes != nil {
 		errs = append(errs, p.mailboxes.Close())

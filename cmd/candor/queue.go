@@ -55,7 +55,7 @@ func (q *queueShowCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 		if c.JSON {
 			return json.NewEncoder(std.out).Encode(i)
 		}
-		fmt.Fprintf(std.out, "%s from %s, %d octets, accepted %s\n  came in: %s\n", i.ID, i.ReversePath, i.Size, i.Created.Format(time.RFC3339), i.Inbound.State.Row().Words)
+		fmt.Fprintf(std.out, "%s from %s, %d octets, accepted %s\n  came in: %s\n", i.ID, i.ReversePath, i.Size, i.Created.Format(time.RFC3339), i.Inbound.Words("", ""))
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		for _, r := range i.Recipients {
 			next := "under way"
@@ -64,7 +64,7 @@ func (q *queueShowCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 			}
 			fmt.Fprintf(t, "  %s\t%d attempts\t%s\t%s %s\n", r.Address, r.Attempts, next, r.RemoteMTA, r.Reply)
 			if r.Transport != nil {
-				fmt.Fprintf(t, "\tlast attempt: %s Least accepted: %s, demanded by %s.\n", r.Transport.State.Row().Words, r.Transport.Floor, r.Transport.FloorSource)
+				fmt.Fprintf(t, "\tlast attempt: %s\n", r.Transport.Words(r.RemoteMTA, r.Address.Domain))
 			}
 		}
 		return t.Flush()

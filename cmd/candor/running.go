@@ -151,6 +151,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	r.local.SetHostname(c.hostname)
 	r.directory.Withhold(c.Auth.Remove)
 	r.setQuota(c)
+	r.setRecords(c)
 	r.queue.Change(queue.Ends{Hostname: c.hostname, Local: r.local, Remote: remote})
 	r.https.end(c)
 	if err := r.doors.Change(doors); err != nil {

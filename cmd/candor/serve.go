@@ -168,9 +168,6 @@ func (c *config) warnings() []string {
 	if c.DNS.TrustAnchors != "" || c.DNS.RootHints != "" {
 		w = append(w, "[dns] trust_anchors and root_hints have no effect yet: no answer is validated, every one counts as unsigned")
 	}
-	if len(c.Network.Private) > 0 {
-		w = append(w, "[network] private has no effect yet: clear hops within it are not marked scope=private")
-	}
 	return w
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,7 +132,17 @@ func (c *Conn) Attrs() []slog.Attr {
 }
 
 // Transport is the connection's state with its floor.
-func (c *Conn) Transport() mail.Transport { return c.transport }
+func (c *Conn) Transport() mail.Transport {
+	t := c.transport
+	if t.State == mail.Clear && c.door.isPrivate(c.remote.Addr()) && c.door.isPrivate(c.local.Addr()) {
+		t.Scope = "private"
+	}
+	return t
+}
+
+func (d *door) isPrivate(a netip.Addr) bool {
+	return slices.ContainsFunc(d.private, func(p netip.Prefix) bool { return p.Contains(a) })
+}
 
 // Encrypted is the proof that verifiers of passwords ask for; false while the connection is clear, unless an
 // exception lets this peer log in nevertheless.
@@ -152,7 +163,7 @@ func (c *Conn) Encrypted() (mail.Encrypted, bool) {
 
 // Peer is what is known of the other end.
 func (c *Conn) Peer() mail.Peer {
-	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.transport, TLS: c.cs, Certificate: c.wire.served, ClientCertificate: c.certificate}
+	return mail.Peer{Remote: c.remote, Local: c.local, Transport: c.Transport(), TLS: c.cs, Certificate: c.wire.served, ClientCertificate: c.certificate}
 }
 
 // CanStartTLS reports whether STARTTLS may be offered now.

@@ -99,6 +99,7 @@ type Options struct {
 	Certificates *Certificates // nil: TLS cannot be offered
 	Handlers     map[Service]Handler
 	Limits       Limits
+	Private      []netip.Prefix // networks that are all ours (specification, TS-1.6)
 	// RefuseLogins tells whether those from an address are refused at a service, at its greeting; nil: nobody's are. It is
 	// not asked about exempt addresses.
 	RefuseLogins func(Service, netip.Addr) bool

@@ -44,6 +44,7 @@ type door struct {
 	limits   *Limits
 	refuses  func(Service, netip.Addr) bool // logins; nil: nobody's
 	handler  Handler
+	private  []netip.Prefix
 	lease    *lease
 	counters *counters
 }
@@ -122,7 +123,7 @@ func (s *Server) Change(o Options) error {
 }
 
 func newDoor(l Listener, limits *Limits, o *Options) (*door, error) {
-	d := &door{Listener: l, limits: limits, refuses: o.RefuseLogins, handler: o.Handlers[l.Service]}
+	d := &door{Listener: l, limits: limits, refuses: o.RefuseLogins, handler: o.Handlers[l.Service], private: o.Private}
 	switch {
 	case l.Mode == NoMode:
 		return nil, fmt.Errorf("listener %s has no TLS mode", l.Name)

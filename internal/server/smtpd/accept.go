@@ -100,15 +100,15 @@ func (s *session) countAccepted(c *content) {
 }
 
 // received describes this hop for the trace field (specification, section 1.3). A user's address is
-// nobody's business; neither are the other recipients.
+// nobody's business, unless the operator tells it; neither are the other recipients.
 func (s *session) received(m *queue.Message) *message.Received {
 	r := &message.Received{
 		Helo: s.name, By: s.hostname,
 		Extended: s.hello == greeted, UTF8: s.transaction.mail.SMTPUTF8, Authenticated: s.account != nil,
 		ID: string(m.ID), Transport: m.Inbound, Time: m.Envelope.Received,
 	}
-	if s.account == nil {
-		r.Remote = s.conn.Remote().Addr()
+	if s.account == nil || s.server.RevealClientIP {
+		r.Remote, r.RemoteName = s.conn.Remote().Addr(), string(s.transaction.peer)
 	}
 	if len(m.Envelope.Recipients) == 1 {
 		r.For = m.Envelope.Recipients[0].Address

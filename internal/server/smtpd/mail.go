@@ -32,6 +32,9 @@ func (s *session) mail(ctx context.Context, cmd smtp.Mail) (smtp.Reply, error) {
 		s.conn.Authenticated()
 	}
 	s.transaction.mail = cmd
+	if s.found != nil {
+		s.transaction.peer = s.found()
+	}
 	s.state = mailing
 	return smtp.OK("2.1.0", "Sender OK"), nil
 }

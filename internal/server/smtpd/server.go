@@ -36,6 +36,12 @@ type Options struct {
 	// is always room.
 	Room func(ctx context.Context, id mail.AccountID, octets int64) error
 
+	// Name begins to look up the name of an address; what it returns says which one has been found by then. nil: peers
+	// have no names.
+	Name func(netip.Addr) (found func() mail.Domain)
+	// RevealClientIP lets the Received field of what an account sends tell its address.
+	RevealClientIP bool
+
 	Memory *listen.Budget // for what peers can make grow; nil: no limit
 
 	HelpURL string // where a user learns how to set up a program; empty: the host's own page

@@ -19,8 +19,9 @@ type session struct {
 	trusted    bool // a relay network of submission
 
 	state     state
-	hello     state  // helloed or greeted: where a transaction begins and ends
-	name      string // what EHLO or HELO said
+	hello     state              // helloed or greeted: where a transaction begins and ends
+	name      string             // what EHLO or HELO said
+	found     func() mail.Domain // the peer's name, if it has been found by now; nil: nobody looks for it
 	account   *directory.Account
 	mechanism string // by which account logged in
 
@@ -36,6 +37,7 @@ type session struct {
 // transaction is what RSET drops: one mail transaction (RFC 5321, section 3.3).
 type transaction struct {
 	mail       smtp.Mail
+	peer       mail.Domain // name of the peer, if it was found by MAIL
 	recipients []mail.Recipient
 	content    *content // of BDAT, between its chunks
 }
@@ -50,6 +52,9 @@ func newSession(server *Server, c *listen.Conn) *session {
 		s.hostname = server.Hostname
 	}
 	s.trusted = s.submission && within(server.RelayNetworks, c.Remote().Addr())
+	if server.Name != nil && (!s.submission || s.trusted) {
+		s.found = server.Name(c.Remote().Addr())
+	}
 	s.log = slog.New(server.Log.Handler().WithAttrs(c.Attrs()))
 	c.SetWriteTimeout(server.Limits.WriteTimeout)
 	return s

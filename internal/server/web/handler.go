@@ -133,6 +133,11 @@ var operations = map[string]operation{
 	"queue/show":   with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueShow(ctx, q.ID) }),
 	"queue/retry":  with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRetry(ctx, q.ID) }),
 	"queue/remove": with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.QueueRemove(ctx, q.ID) }),
+	"message/path": with(func(ctx context.Context, o *Operations, q queueRequest) (any, error) { return o.MessagePath(ctx, q.ID) }),
+	"message/records": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.MessageRecords(ctx, q.Address)
+	}),
+	"message/counts": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.MessageCounts(ctx) }),
 	"mailboxes": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return o.MailboxList(ctx, q.Address)
 	}),

@@ -16,6 +16,7 @@ type Message struct {
 	BlobSize   int64               // octets
 	Attributes *message.Attributes // of the blob alone; nil: Append reads the blob and computes them
 	Flags      []string            // IMAP names: `\Seen`, `$Forwarded`; `\Recent` is ignored
+	Keywords   []string            // as Flags, but left out where the mailbox has no room for another one
 	Received   time.Time           // INTERNALDATE; zero: now
 }
 
@@ -25,6 +26,7 @@ type Prepared struct {
 	blob   kv.BlobID
 	size   int64
 	flags  flagNames
+	wished []string // keywords
 }
 
 // rowsOctets is about what a message takes beside its record: the keys, the hot record, the link.
@@ -83,12 +85,21 @@ func (b *box) arrive(m *Prepared) (UID, error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, k := range m.wished {
+		if bit, err := b.bits(flagNames{keywords: []string{k}}); err == nil {
+			f |= bit
+		}
+	}
 	return b.add(m.record, m.blob, m.size, f)
 }
 
 // Prepare does for an Append what can be done outside of its transaction. Errors: Syntax (a flag).
 func (s *Store) Prepare(ctx context.Context, m Message) (Prepared, error) {
 	names, err := parseFlagNames(m.Flags)
+	if err != nil {
+		return Prepared{}, err
+	}
+	wished, err := parseFlagNames(m.Keywords)
 	if err != nil {
 		return Prepared{}, err
 	}
@@ -106,7 +117,7 @@ func (s *Store) Prepare(ctx context.Context, m Message) (Prepared, error) {
 	}
 	return Prepared{
 		record: encodeRecord(&m, attributes), blob: m.Blob,
-		size: int64(len(m.Prefix)) + m.BlobSize, flags: names,
+		size: int64(len(m.Prefix)) + m.BlobSize, flags: names, wished: wished.keywords,
 	}, nil
 }
 

@@ -34,6 +34,7 @@ type Deliverer struct {
 	o        Options
 	hostname atomic.Value // mail.Domain
 	refuse   atomic.Bool  // mail for full accounts
+	keywords atomic.Bool  // that tell how a message came
 	counts   counters
 
 	mu      sync.Mutex
@@ -55,6 +56,30 @@ func (d *Deliverer) SetHostname(h mail.Domain) { d.hostname.Store(h) }
 
 // RefuseOverQuota makes mail for a full account fail at once, or be tried again, as it is at first.
 func (d *Deliverer) RefuseOverQuota(refuse bool) { d.refuse.Store(refuse) }
+
+// SetKeywords says whether messages get a keyword that tells how they came, as they do not at first. A mailbox without
+// room for another keyword does without.
+func (d *Deliverer) SetKeywords(on bool) { d.keywords.Store(on) }
+
+// The keywords, which a program can show as tags.
+const (
+	clearKeyword         = "$TransportClear"
+	encryptedKeyword     = "$TransportEncrypted"
+	authenticatedKeyword = "$TransportAuthenticated"
+)
+
+// transportKeyword is the keyword of a state. What was not seen, and what never left this machine, has none.
+func transportKeyword(s mail.TransportState) []string {
+	switch {
+	case s == mail.Unknown, s == mail.LocalState:
+		return nil
+	case s == mail.Clear:
+		return []string{clearKeyword}
+	case s < mail.AuthenticatedSTS:
+		return []string{encryptedKeyword}
+	}
+	return []string{authenticatedKeyword}
+}
 
 // Room returns why mail of so many octets would not be delivered to an account now, if it is full.
 // Errors: OverQuota.
@@ -253,9 +278,13 @@ func (d *Deliverer) message(m *queue.Message) mailbox.Message {
 	prefix = message.AppendReturnPath(prefix, m.Envelope.ReversePath)
 	prefix = append(prefix, m.Trace...)
 	field := message.CandorTransport{By: d.hostname.Load().(mail.Domain), ID: string(m.ID), Hop: m.Hop(), Transport: m.Inbound}
-	return mailbox.Message{
+	stored := mailbox.Message{
 		Prefix: field.Append(prefix), Blob: m.Blob, BlobSize: m.BlobSize, Attributes: m.Attributes, Received: d.o.Now(),
 	}
+	if d.keywords.Load() {
+		stored.Keywords = transportKeyword(m.Inbound.State)
+	}
+	return stored
 }
 
 // result is an empty result: the last hop of a local delivery never leaves the machine.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"candor/internal/mail"
 	"candor/internal/mailtest"
 	"candor/internal/store/directory"
+	"candor/internal/store/mailbox"
 	"candor/internal/transit/deliver"
 	"candor/internal/transit/queue"
 )
@@ -312,4 +314,49 @@ func TestDeliveredAtOnce(t *testing.T) {
 	if n, s := len(b.inbox("eve@example.org")), b.q.Stats(); n != 1 || s.Accepted != 3 || s.Recipients < 1 {
 		t.Errorf("%d messages, %+v", n, s)
 	}
+}
+
+// TestTransportKeywords: a message bears one keyword for its state, unless that is off or the mailbox has no room.
+func TestTransportKeywords(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "account bob@example.org\naccount full@example.org\n")
+	many := make([]string, mailbox.MaxKeywords)
+	for i := range many {
+		many[i] = fmt.Sprintf("k%d", i)
+	}
+	b.Append(t, "full@example.org", "INBOX", text, many...)
+	b.q.Start()
+	b.put("bob@example.org")
+	b.d.SetKeywords(true)
+	for _, to := range []string{"bob@example.org", "full@example.org"} {
+		b.put(to)
+	}
+	b.settled()
+	for account, want := range map[string][]string{"bob@example.org": {"", "$TransportEncrypted"}, "full@example.org": {strings.Join(many, " "), ""}} {
+		if got := b.flags(account); !slices.Equal(got, want) {
+			t.Errorf("%s has %q, want %q", account, got, want)
+		}
+	}
+}
+
+// flags returns the flags of each message in an account's INBOX.
+func (b *bench) flags(account string) (all []string) {
+	b.t.Helper()
+	a, err := b.Mailboxes.Account(b.t.Context(), b.AccountID(b.t, account))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	info, err := a.Lookup(b.t.Context(), "INBOX")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := a.Open(b.t.Context(), info.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer m.Close()
+	for _, e := range m.Entries(nil, m.State().UIDs) {
+		all = append(all, strings.Join(m.FlagNames(e.Flags), " "))
+	}
+	return all
 }

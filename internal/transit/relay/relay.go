@@ -39,8 +39,9 @@ type Options struct {
 	// PrivateTargets are networks among loopback and private ranges that may be delivered to. A
 	// smarthost may be anywhere.
 	PrivateTargets []netip.Prefix
-	Port           uint16        // of exchanges; 0: 25
-	Connect        time.Duration // for one address; 0: 30 s
+	Private        []netip.Prefix // networks that are all ours (specification, TS-1.6)
+	Port           uint16         // of exchanges; 0: 25
+	Connect        time.Duration  // for one address; 0: 30 s
 	// A server's certificates may have so many octets, and be so many; 0: 100 KiB, 10.
 	CertificateOctets, Chain int
 	Timeouts                 smtp.Timeouts

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"candor/internal/mail"
@@ -124,6 +125,19 @@ func (s *session) failure(err *mail.Error, fail string) failure {
 // close ends the session politely if that costs nothing.
 func (s *session) close() { _ = s.conn.Close() }
 
+// goInClear notes that the session has no TLS.
+func (s *session) goInClear() {
+	s.relay.counts.clear.Add(1)
+	if s.relay.isPrivate(s.conn.LocalAddr()) && s.relay.isPrivate(s.conn.RemoteAddr()) {
+		s.transport.Scope = "private"
+	}
+}
+
+func (r *Relay) isPrivate(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && slices.ContainsFunc(r.o.Private, func(p netip.Prefix) bool { return p.Contains(tcp.AddrPort().Addr().Unmap()) })
+}
+
 // open does what comes before a transaction: greeting, EHLO, TLS, EHLO.
 func (s *session) open(ctx context.Context, how security) failure {
 	reply, err := s.client.Greet()
@@ -136,11 +150,11 @@ func (s *session) open(ctx context.Context, how security) failure {
 	_, offered := s.client.Extension("STARTTLS")
 	switch {
 	case how == inClear:
-		s.relay.counts.clear.Add(1)
+		s.goInClear()
 		return failure{}
 	case !offered:
 		s.transport.Fail = "starttls-not-offered"
-		s.relay.counts.clear.Add(1)
+		s.goInClear()
 		return failure{}
 	}
 	if f := s.startTLS(ctx, how); f.err != nil {

@@ -180,7 +180,18 @@ func (c *Client) ask(ctx context.Context, server, name string, qtype uint16) (*d
 }
 
 func (c *Client) over(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
-	m, _, err := (&dns.Client{Net: network, Timeout: c.timeout, UDPSize: udpSize}).ExchangeContext(ctx, q, server)
+	client := &dns.Client{Net: network, Timeout: c.timeout, UDPSize: udpSize}
+	conn, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	// The library waits out its own time when a context is cancelled.
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	m, _, err := client.ExchangeWithConnContext(ctx, q, conn)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, err
 	}

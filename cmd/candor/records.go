@@ -1,0 +1,37 @@
+package main
+
+import "time"
+
+// recordsConfig is how long it is known how a message came.
+type recordsConfig struct {
+	KeepDays *int64 `toml:"keep_days"`
+}
+
+// deliveryConfig is about messages in mailboxes.
+type deliveryConfig struct {
+	TransportKeywords *bool `toml:"transport_keywords"`
+}
+
+// What [records] keep_days may be, in days (specification, TS-7.4).
+const (
+	leastKeepDays   = 7
+	defaultKeepDays = 90
+	mostKeepDays    = 400
+)
+
+func (c *config) checkRecords() error {
+	if d := c.Records.KeepDays; d != nil && (*d < leastKeepDays || *d > mostKeepDays) {
+		return c.refuse("records.keep_days", "", "keep_days %d is out of range: use %d to %d (default %d)", *d, leastKeepDays, mostKeepDays, defaultKeepDays)
+	}
+	return nil
+}
+
+// setRecords puts [records] and [delivery] into force.
+func (p *parts) setRecords(c *config) {
+	days := int64(defaultKeepDays)
+	if d := c.Records.KeepDays; d != nil {
+		days = *d
+	}
+	p.queue.KeepRecords(time.Duration(days) * 24 * time.Hour)
+	p.local.SetKeywords(c.Delivery.TransportKeywords == nil || *c.Delivery.TransportKeywords)
+}
