@@ -131,8 +131,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address, also func
 			return nil, noAccount(a)
 		}
 		tx.Delete(accountKey(removed.id))
-		tx.DeleteRange(credentialPrefix(removed.id), kv.PrefixEnd(credentialPrefix(removed.id)))
-		tx.DeleteRange(usePrefix(removed.id), kv.PrefixEnd(usePrefix(removed.id)))
+		for _, prefix := range [][]byte{credentialPrefix(removed.id), usePrefix(removed.id), trialPrefix(removed.id), censusPrefix(removed.id)} {
+			tx.DeleteRange(prefix, kv.PrefixEnd(prefix))
+		}
 		if also != nil {
 			if err := also(tx, removed.id); err != nil {
 				return nil, err
@@ -145,6 +146,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address, also func
 	}
 	d.uses.forget(removed.id)
 	d.throttle.homes.forget(removed.id)
+	d.census.forget(removed.id)
 	if removed.Address.Local == postmaster {
 		d.warnWithoutPostmaster()
 	}
@@ -184,6 +186,7 @@ func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password st
 		c.Generation++
 		c.Created = d.now().UTC()
 		c.Verifiers = v
+		c.Exposed = nil
 		return a.with(c), nil
 	})
 }

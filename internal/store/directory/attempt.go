@@ -49,6 +49,7 @@ func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) er
 	if o.secret() && d.throttle.refuses(now, from) {
 		o.verified, o.err = verified{}, throttled(o.err)
 	}
+	d.noteCensus(o)
 	switch {
 	case o.err == nil:
 		d.counters.logins.Add(1)

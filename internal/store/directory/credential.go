@@ -58,6 +58,8 @@ func (c *credential) admits(s Service, now time.Time) reason {
 		return reasonScope
 	case !c.Until.IsZero() && !now.Before(c.Until):
 		return reasonExpired
+	case c.Exposed.ended(now):
+		return reasonExposed
 	}
 	return ""
 }
@@ -88,6 +90,8 @@ type Credential struct {
 	LastUsed   LastUse   `json:"last_used,omitzero"`
 	// Certificate is what a client certificate is found by: "sha256:" and a fingerprint, or "email:" and an address.
 	Certificate string `json:"certificate,omitempty"`
+	// Exposed tells of a credential that crossed the network in clear; nil: it did not, as far as is known.
+	Exposed *Exposed `json:"exposed,omitempty"`
 }
 
 // Credentials returns the credentials of an account. Errors: NotFound.
@@ -103,6 +107,10 @@ func (d *Directory) Credentials(ctx context.Context, a mail.Address) ([]Credenti
 			ID: uint64(c.id), Kind: string(c.Kind), Name: c.Name, Scopes: c.Scopes, Until: c.Until, Generation: c.Generation,
 			Created: c.Created, Verifiers: c.Verifiers.names(), LastUsed: d.uses.last(credentialKey{found.id, c.id}),
 			Certificate: c.Certificate,
+		}
+		if c.Exposed != nil {
+			exposed := found.exposed(&c)
+			all[i].Exposed = &exposed
 		}
 	}
 	return all, nil

@@ -47,7 +47,12 @@ type Directory struct {
 	cache    *cache
 	uses     *uses
 	throttle *throttle
+	census   *census
 	counters counters
+
+	rules     atomic.Pointer[Policy]
+	sightings *sightings
+	onExposed atomic.Pointer[func(context.Context, Exposed, string)]
 
 	// changing is held by the one who changes the directory; it guards nothing that readers see.
 	changing chan struct{}
@@ -55,8 +60,8 @@ type Directory struct {
 	mu    sync.RWMutex
 	state *state
 
-	stop    context.CancelFunc
-	stopped chan struct{}
+	stop context.CancelFunc
+	work sync.WaitGroup // in the background
 }
 
 // Open reads the directory, making an empty one in a store that has none.
@@ -66,8 +71,9 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	d := &Directory{
 		db: db, log: o.Log, now: o.Now, cost: o.Cost.orDefault(),
 		hasher: newHasher(o.Hashes), cache: newCache(), uses: newUses(),
-		changing: make(chan struct{}, 1), stopped: make(chan struct{}),
+		changing: make(chan struct{}, 1), census: newCensus(), sightings: newSightings(),
 	}
+	d.rules.Store(&Policy{})
 	d.hostname.Store(o.Hostname)
 	d.SetLegacyRules(nil, nil)
 	if d.now == nil {
@@ -83,9 +89,14 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 	if err := d.load(ctx); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
+	if err := d.loadMechanisms(ctx); err != nil {
+		return nil, fmt.Errorf("opening the census of logins: %w", err)
+	}
 	background, stop := context.WithCancel(context.Background())
 	d.stop = stop
-	go d.flushUses(background)
+	for _, work := range []func(context.Context){d.flushUses, d.keepCensus, d.watchSightings} {
+		d.work.Go(func() { work(background) })
+	}
 	return d, nil
 }
 
@@ -101,7 +112,7 @@ func (d *Directory) SetDefaultQuota(q Quota) { d.quota.Store(q) }
 // Close ends the background work.
 func (d *Directory) Close() error {
 	d.stop()
-	<-d.stopped
+	d.work.Wait()
 	return nil
 }
 
@@ -140,6 +151,8 @@ var migrations = [formatVersion]func(kv.Tx) error{
 	},
 	// Format 2 has credentials that may not be used for everything, which a program of format 1 would not see.
 	func(kv.Tx) error { return nil },
+	// Format 3 has a census of logins, and trials.
+	func(kv.Tx) error { return nil },
 }
 
 // load reads everything into memory.
@@ -147,7 +160,7 @@ func (d *Directory) load(ctx context.Context) error {
 	s, used := newState(), map[credentialKey]LastUse{}
 	err := d.db.View(ctx, func(r kv.Reader) error {
 		s, used = newState(), map[credentialKey]LastUse{}
-		for p, err := range r.Scan(keyAll, kv.PrefixEnd(keyAll)) {
+		for p, err := range r.Scan(keyAll, keyCensus) {
 			if err != nil {
 				return err
 			}

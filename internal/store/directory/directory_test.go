@@ -298,7 +298,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 }
 
 func TestDamagedRecordIsRefused(t *testing.T) {
-	for _, key := range [][]byte{domainKey("x.test"), accountKey(7), credentialKey{1, 1}.record(), credentialKey{1, 1}.use(), aliasKey(mail.Address{Local: "a", Domain: "x.test"}), keyChanges, keyEpoch, keySecret, keyLastID, []byte("dz"), []byte("d")} {
+	for _, key := range [][]byte{domainKey("x.test"), accountKey(7), credentialKey{1, 1}.record(), credentialKey{1, 1}.use(), aliasKey(mail.Address{Local: "a", Domain: "x.test"}), keyChanges, keyEpoch, keySecret, keyLastID, trialKey{1, "PLAIN"}.record(), []byte("dw"), []byte("d")} {
 		db := newMemDB()
 		open(t, db, Options{}).Close()
 		db.rows[string(key)] = []byte("{")

@@ -28,6 +28,8 @@ import (
 //	d u <account><id>        LastUse of a credential, written lazily and outside the clock
 //	d n <name>               a note of another part (SetNote)
 //	d l <address>            aliasRecord; the address is canonical and in the form of RFC 5321
+//	d t <account><mechanism> trialRecord
+//	d x, d y, d z            the census: see censusrow.go
 //
 // The number of changes rises with every change but those of "d u" and "d n". The epoch rises when logins must
 // be verified anew for all accounts at once.
@@ -44,7 +46,7 @@ var (
 const secretSize = 32
 
 // formatVersion is the format that this program writes.
-const formatVersion = 2
+const formatVersion = 3
 
 type credentialID uint64
 
@@ -96,6 +98,8 @@ type credentialRecord struct {
 	Verifiers  verifiers `json:"verifiers"`
 	// Certificate is what a client certificate is found by: "sha256:" and a fingerprint, or "email:" and an address.
 	Certificate string `json:"certificate,omitempty"`
+	// Exposed tells of one that crossed the network in clear, until it is changed.
+	Exposed *exposureRecord `json:"exposed,omitempty"`
 }
 
 // verifiers are what is kept of one password.
@@ -197,6 +201,8 @@ func (s *state) read(p kv.Pair, used map[credentialKey]LastUse) error {
 	case 'l':
 		err = s.readAlias(name, p.Value)
 	case 'n': // read by name when it is asked for
+	case 't':
+		err = s.readTrial(name, p.Value)
 	default:
 		err = errDamaged
 	}

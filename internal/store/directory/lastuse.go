@@ -124,7 +124,6 @@ func (u *uses) take() map[credentialKey]LastUse {
 
 // flushUses writes what has gathered, until ctx ends.
 func (d *Directory) flushUses(ctx context.Context) {
-	defer close(d.stopped)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {

@@ -22,7 +22,7 @@ func (d *Directory) Mechanisms(a Attempt) []string {
 	var offered []string
 	d.view(func(s *state) {
 		for _, m := range mechanisms {
-			if !d.Withheld(m) && d.offers(s, m, a) {
+			if !d.Withheld(m) && !d.census.isRetired(m) && !s.hides(m, a, d.now()) && d.offers(s, m, a) {
 				offered = append(offered, m)
 			}
 		}

@@ -19,8 +19,6 @@ type memDB struct {
 	rows map[string][]byte
 	// lost, when set, is returned by Update after the transaction has become durable all the same.
 	lost error
-	// updates counts the transactions.
-	updates int
 }
 
 func newMemDB() *memDB { return &memDB{rows: map[string][]byte{}} }
@@ -43,7 +41,6 @@ func (m *memDB) Update(ctx context.Context, f func(kv.Tx) error) error {
 		return err
 	}
 	m.rows = tx.rows
-	m.updates++
 	return m.lost
 }
 

@@ -29,6 +29,10 @@ const (
 	reasonScope         reason = "scope"
 	reasonExpired       reason = "expired"
 	reasonThrottled     reason = "throttled"
+	reasonExposed       reason = "exposed"
+	// These two are of the census alone.
+	reasonInClear       reason = "cleartext"
+	reasonDigestInClear reason = "digest-exposed"
 )
 
 // refusal is the cause of an AuthFailed.
@@ -63,6 +67,7 @@ func throttled(cause error) error {
 //   - "no-verifier": the account has nothing to check this mechanism with;
 //   - "scope", "expired": a right password that is not for this service, or not any more;
 //   - "throttled": there were too many wrong ones from its address;
+//   - "exposed": a right password that had crossed the network in clear and is not accepted any more;
 //   - "not-offered": the mechanism is not offered to this peer;
 //   - "legacy-expired": the rule has ended that offered it;
 //   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type state struct {
 	domains  map[mail.Domain]domainRecord
 	accounts map[mail.AccountID]*account
 	aliases  map[mail.Address][]mail.Address
+	trials   map[trialKey]trialRecord
 
 	// What follows is computed of the above.
 
@@ -49,6 +51,7 @@ func newState() *state {
 		domains:   map[mail.Domain]domainRecord{},
 		accounts:  map[mail.AccountID]*account{},
 		aliases:   map[mail.Address][]mail.Address{},
+		trials:    map[trialKey]trialRecord{},
 		addresses: map[mail.Address]*account{},
 
 		certificates: map[string][]credentialKey{},
@@ -95,6 +98,7 @@ func (s *state) remove(a *account) {
 	s.count(a, -1)
 	delete(s.accounts, a.id)
 	delete(s.addresses, a.Address)
+	maps.DeleteFunc(s.trials, func(k trialKey, _ trialRecord) bool { return k.account == a.id })
 	if a.Address.Local == postmaster {
 		s.findPostmaster()
 	}

@@ -29,6 +29,12 @@ type Stats struct {
 	BlockedAddresses  int
 	Blocks, Throttled uint64
 
+	// ClearCredentials counts logins that were tried without encryption, by service and whether there is such an account.
+	ClearCredentials map[string]uint64
+	// Exposed counts the right passwords among them, ClearNotChecked those for which there was no time to look.
+	Exposed, ClearNotChecked uint64
+	CensusLost               uint64 // attempts that the census does not know of
+
 	CacheEntries           int
 	CacheHits, CacheMisses uint64
 	// CacheKeyMismatches counts entries found under another's key; anything but 0 is a bug in Candor.
@@ -66,5 +72,7 @@ func (d *Directory) Stats() Stats {
 	d.counters.mu.Unlock()
 	d.cache.stats(&s)
 	d.throttle.stats(d.now(), &s)
+	d.sightings.stats(&s)
+	d.census.stats(&s)
 	return s
 }

@@ -38,6 +38,7 @@ func Verify(v *kv.Verification) (map[mail.AccountID]string, error) {
 	d.single()
 	d.accounts()
 	d.aliases()
+	d.trials()
 	names := make(map[mail.AccountID]string, len(d.state.accounts))
 	for id, a := range d.state.accounts {
 		names[id] = a.Address.String()
@@ -61,11 +62,15 @@ const singles = "vsige"
 
 // row checks one row by itself.
 func (d *verifier) row(p kv.Pair) {
-	if len(p.Key) < 2 || !bytes.Contains([]byte(singles+"daculn"), p.Key[1:2]) {
+	if len(p.Key) < 2 || !bytes.Contains([]byte(singles+"daculntxyz"), p.Key[1:2]) {
 		d.Stray(p.Key)
 		return
 	}
 	kind := p.Key[1]
+	if kind >= keyCensus[1] {
+		d.census(p)
+		return
+	}
 	if bytes.IndexByte([]byte(singles), kind) >= 0 {
 		if len(p.Key) > 2 {
 			d.Stray(p.Key)

@@ -40,7 +40,7 @@ func TestVerifyAndRepair(t *testing.T) {
 		"secret lost":     {func(t *testing.T, tx kv.Tx) { tx.Delete(keySecret) }, []string{"directory-secret"}},
 		"secret garbled":  {func(t *testing.T, tx kv.Tx) { garble(tx, keySecret) }, []string{"directory-row"}},
 		"format lost":     {func(t *testing.T, tx kv.Tx) { tx.Delete(keyVersion) }, []string{"directory-format"}},
-		"unknown kind":    {func(t *testing.T, tx kv.Tx) { tx.Set([]byte("dz"), nil) }, []string{"row-unknown"}},
+		"unknown kind":    {func(t *testing.T, tx kv.Tx) { tx.Set([]byte("dw"), nil) }, []string{"row-unknown"}},
 		"nothing":         {func(*testing.T, kv.Tx) {}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

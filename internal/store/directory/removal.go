@@ -1,0 +1,177 @@
+package directory
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"candor/internal/mail"
+)
+
+// removal sorts the programs that use a mechanism, or ask for it in vain, into the three lists.
+func (r *CensusReport) removal(all []*program, mechanism string) {
+	for _, p := range all {
+		used, refused := p.ok[mechanism], p.refused[mechanism]
+		if refused != nil && !asks(refused) {
+			refused = nil
+		}
+		switch {
+		case used != nil:
+			r.sortUser(all, p, used)
+		case refused != nil && p.account != (mail.Address{}):
+			r.sortRefused(all, p, refused, p.other(mechanism))
+		case refused != nil:
+			r.sortRefused(all, p, refused, neighbour(all, p, refused))
+		}
+	}
+	for _, list := range [][]Affected{r.KeepsWorking, r.NeedsSetting, r.Unknown} {
+		slices.SortFunc(list, func(a, b Affected) int {
+			return cmp.Or(byDomain(a.Account, b.Account), cmp.Compare(a.Service, b.Service), b.Last.Compare(a.Last))
+		})
+	}
+}
+
+// asks reports whether a refusal was of the method rather than of the password.
+func asks(r *CensusRow) bool {
+	switch reason(r.Reason) {
+	case reasonNotOffered, reasonDigestInClear, reasonLegacyExpired:
+		return true
+	}
+	return false
+}
+
+// affected describes a program by one of its rows.
+func (p *program) affected(r *CensusRow, q *Quirk) Affected {
+	a := Affected{Account: p.account, Network: r.Network, Service: p.service, Client: p.client, Last: r.Last}
+	if q != nil {
+		a.Program = q.Program
+	}
+	return a
+}
+
+// sortUser sorts a program that logs in by the mechanism.
+func (r *CensusReport) sortUser(all []*program, p *program, used *CensusRow) {
+	q := p.quirk(all, used)
+	a := p.affected(used, q)
+	if o := p.other(used.Mechanism); o != nil {
+		a.Instead = o.Mechanism
+		a.Because = fmt.Sprintf("it also logged in by %s on %s", o.Mechanism, o.Last.Format(time.DateOnly))
+		r.KeepsWorking = append(r.KeepsWorking, a)
+		return
+	}
+	if q == nil {
+		a.Because = "it was seen with nothing else, and nobody knows what this program does without it"
+		a.Test = fmt.Sprintf("candor auth census trial --remove %s --account %s --hours 24", used.Mechanism, p.account)
+		r.Unknown = append(r.Unknown, a)
+		return
+	}
+	if m := q.stepsDown(p.service, used.Mechanism, used.Offered); m != "" {
+		a.Instead = m
+		a.Because = fmt.Sprintf("%s takes %s where %s is not offered", q.Program, m, used.Mechanism)
+		r.KeepsWorking = append(r.KeepsWorking, a)
+		return
+	}
+	a.Because, a.Setting = fmt.Sprintf("%s does not change to another method by itself", q.Program), q.Setting
+	r.NeedsSetting = append(r.NeedsSetting, a)
+}
+
+// sortRefused sorts a program that asks for the mechanism in vain already. instead is how it, or one from its network,
+// has logged in.
+func (r *CensusReport) sortRefused(all []*program, p *program, refused, instead *CensusRow) {
+	q := p.quirk(all, refused)
+	a := p.affected(refused, q)
+	a.Refused = true
+	if a.Account == (mail.Address{}) {
+		a.Nearby = nearby(all, refused.Network)
+	}
+	if instead != nil {
+		a.Instead = instead.Mechanism
+		a.Because = fmt.Sprintf("it is refused already, and %s logged in by %s on %s", instead.Account, instead.Mechanism, instead.Last.Format(time.DateOnly))
+		r.KeepsWorking = append(r.KeepsWorking, a)
+		return
+	}
+	a.Because, a.Setting = "it is refused already", normalPassword
+	if q != nil {
+		a.Setting = q.Setting
+	}
+	r.NeedsSetting = append(r.NeedsSetting, a)
+}
+
+// normalPassword is the setting of programs that nobody knows.
+const normalPassword = `Authentication method: "Normal password" (not "Encrypted password", "MD5 challenge-response" or "Secure Password Authentication")`
+
+// neighbour is the last login after a refusal, at its service and from its network.
+func neighbour(all []*program, p *program, refused *CensusRow) (last *CensusRow) {
+	for _, o := range all {
+		if o.service != p.service || o.account == (mail.Address{}) {
+			continue
+		}
+		for _, r := range o.ok {
+			if r.Network.IsValid() && r.Network == refused.Network && !r.Last.Before(refused.First) && (last == nil || r.Last.After(last.Last)) {
+				last = r
+			}
+		}
+	}
+	return last
+}
+
+// maxNearby bounds the accounts that are named for a network.
+const maxNearby = 5
+
+// nearby are accounts that logged in from a network.
+func nearby(all []*program, from netip.Prefix) (found []mail.Address) {
+	for _, p := range all {
+		for _, r := range p.ok {
+			if r.Network == from && from.IsValid() && !slices.Contains(found, p.account) && len(found) < maxNearby {
+				found = append(found, p.account)
+			}
+		}
+	}
+	return found
+}
+
+// quirk finds out which program it is: by its name, by its ways, or by the only program with a name that the same
+// account uses in the same network.
+func (p *program) quirk(all []*program, r *CensusRow) *Quirk {
+	if q := quirkOf(p.client); q != nil {
+		return q
+	}
+	if outlookEHLO(p.service, p.client, r.Mechanism, r.Initial) {
+		return outlook()
+	}
+	if p.client != "" && p.service == IMAP || p.account == (mail.Address{}) {
+		return nil
+	}
+	var only *Quirk
+	for _, o := range all {
+		q := quirkOf(o.client)
+		if o.account != p.account || q == nil || !o.from(r.Network) {
+			continue
+		}
+		if only != nil && only != q {
+			return nil
+		}
+		only = q
+	}
+	return only
+}
+
+// from reports whether a program logged in from a network.
+func (p *program) from(n netip.Prefix) bool {
+	for _, r := range p.ok {
+		if r.Network == n {
+			return true
+		}
+	}
+	return false
+}
+
+// name is what a program is called in a list.
+func (p *program) name() string {
+	if q := quirkOf(p.client); q != nil {
+		return q.Program
+	}
+	return cmp.Or(p.client, "unknown")
+}
