@@ -53,7 +53,7 @@ func DecodeResponse(line []byte) ([]byte, error) {
 // decode is strict (RFC 4648, sections 3.3 and 3.5). Go's decoder skips line ends, which have no
 // place in a message that is one line.
 func decode(text []byte) ([]byte, error) {
-	if encoding.DecodedLen(len(text)) > maxMessage {
+	if encoding.DecodedLen(len(text)) > maxBearer {
 		return nil, mail.Errorf(mail.Syntax, "the response is too long")
 	}
 	if bytes.ContainsAny(text, "\r\n") {

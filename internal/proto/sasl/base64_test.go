@@ -36,7 +36,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"padding in front":   "=YQ=",
 		"equals as response": "=",
 		"data after padding": "YQ==YQ==",
-		"too long":           strings.Repeat("YWFh", maxMessage/3+1),
+		"too long":           strings.Repeat("YWFh", maxBearer/3+1),
 	} {
 		if got, err := DecodeResponse([]byte(in)); !mail.IsKind(err, mail.Syntax) {
 			t.Errorf("%s: DecodeResponse(%.40q) = %q, %v; want a syntax error", name, in, got, err)
