@@ -42,6 +42,7 @@ type Directory struct {
 	quota    atomic.Value // Quota: the default
 	legacy   atomic.Pointer[legacyRules]
 	withheld atomic.Pointer[[]string]
+	tokens   atomic.Pointer[Tokens]
 	cost     Cost
 	hasher   *hasher
 	cache    *cache

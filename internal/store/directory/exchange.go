@@ -33,6 +33,12 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		x.mechanism = sasl.NewCramServer(d.host(), x.digest)
 	case sasl.External:
 		x.mechanism = sasl.NewExternalServer(x.external)
+	case sasl.OAuthBearer, sasl.XOAuth2:
+		// They may have been taken away since they were offered.
+		if x.tokens = d.tokens.Load(); x.tokens == nil {
+			return nil, d.NotOffered(ctx, a)
+		}
+		x.mechanism = sasl.NewBearerServer(a.Mechanism, x.tokens.Discovery, x.bearer)
 	default:
 		x.scram = sasl.NewScramServer(a.Mechanism, bindable(a, offered), x.credentials)
 		x.mechanism = x.scram
@@ -52,12 +58,14 @@ type Exchange struct {
 	attempt   Attempt
 	mechanism mechanism
 	scram     *sasl.ScramServer // mechanism, when it is SCRAM
+	tokens    *Tokens           // when it is by bearer token
 
 	login      string
 	principal  principal      // SCRAM: whom the client's first message named
 	candidates []credentialID // SCRAM: of the keys that the proof is tried against
 	rule       *LegacyRule    // by which the mechanism is allowed to the one who has proved himself
 	verified   verified
+	refusal    error // of a bearer token, that waits for the client to have taken the word that came first
 }
 
 // Next takes the client's response (nil: none yet, so that a mechanism whose server or client must
@@ -70,6 +78,9 @@ type Exchange struct {
 func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
 	started := time.Now()
 	defer clear(response)
+	if x.refusal != nil {
+		return nil, false, x.refusal
+	}
 	challenge, done, err = x.mechanism.Next(ctx, response)
 	if err == nil && !done {
 		return challenge, false, nil
@@ -82,6 +93,10 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	}
 	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.flag(), x.verified, err}); err != nil {
 		x.verified = verified{}
+		if x.tokens != nil && mail.IsKind(err, mail.AuthFailed) {
+			x.refusal = err
+			return challenge, false, nil
+		}
 		return x.lastWord(challenge), false, err
 	}
 	if used := x.directory.legacy.Load().used; x.rule != nil && used != nil {

@@ -11,7 +11,8 @@ import (
 // mechanisms are those that we know, in the order in which they are advertised: programs choose the first that they
 // know, or the strongest. CRAM-MD5 is last, so that only what cannot do better takes it.
 var mechanisms = []string{
-	sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.ScramSHA1Plus, sasl.ScramSHA1, sasl.External, sasl.Plain, sasl.Login, sasl.CramMD5,
+	sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.ScramSHA1Plus, sasl.ScramSHA1, sasl.External, sasl.OAuthBearer, sasl.XOAuth2,
+	sasl.Plain, sasl.Login, sasl.CramMD5,
 }
 
 // Mechanisms returns the SASL mechanisms to advertise to who makes an attempt, strongest first. SCRAM is
@@ -35,6 +36,8 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 	switch mechanism {
 	case sasl.Plain, sasl.Login:
 		return true
+	case sasl.OAuthBearer, sasl.XOAuth2:
+		return d.tokens.Load() != nil
 	case sasl.ScramSHA256:
 		return s.withoutScram == 0
 	case sasl.ScramSHA256Plus:

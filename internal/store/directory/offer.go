@@ -74,6 +74,10 @@ func (d *Directory) offer(s *state, mechanism string) Offer {
 		return d.byRules(mechanism)
 	case sasl.External:
 		return s.byCertificate()
+	case sasl.OAuthBearer, sasl.XOAuth2:
+		if d.tokens.Load() == nil {
+			return notOffered(mechanism, "no issuer of tokens is configured", nil)
+		}
 	}
 	return offered(mechanism, "")
 }

@@ -33,6 +33,7 @@ const (
 	// These two are of the census alone.
 	reasonInClear       reason = "cleartext"
 	reasonDigestInClear reason = "digest-exposed"
+	reasonIdentity      reason = "authzid"
 )
 
 // refusal is the cause of an AuthFailed.
@@ -72,7 +73,10 @@ func throttled(cause error) error {
 //   - "legacy-expired": the rule has ended that offered it;
 //   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;
 //   - "cb-unsupported-type": it would bind by a type that this connection does not have;
-//   - "scram-downgrade-suspected": it could bind, but did not see that we can (specification, section 3.4).
+//   - "scram-downgrade-suspected": it could bind, but did not see that we can (specification, section 3.4);
+//   - "authzid": a good token, but the client asked for another account than that of the token;
+//   - "token", "token-expired", "token-audience", "token-scope", "token-claim": a bearer token is none of an issuer that
+//     we know, is out of date, is for another service, has too few scopes, or names no account that it may name.
 //
 // It is "" for an error that is no refusal.
 func Reason(err error) string {
