@@ -21,11 +21,12 @@ import (
 var permitted = map[string]string{
 	"mail": "",
 
-	"message":    "",
-	"proto/smtp": "",
-	"proto/sasl": "",
-	"proto/imap": "message",
-	"trust/dns":  "",
+	"message":     "",
+	"proto/smtp":  "",
+	"proto/sasl":  "",
+	"proto/imap":  "message",
+	"trust/dns":   "",
+	"trust/oauth": "",
 
 	"store/kv":        "",
 	"store/mailbox":   "message store/kv",

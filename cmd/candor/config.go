@@ -35,6 +35,7 @@ type config struct {
 	Insecure   map[string]insecureConfig    `toml:"insecure"`
 	LegacyAuth map[string]map[string]any    `toml:"legacy_auth"`
 	Dest       map[string]destinationConfig `toml:"destination"`
+	OAuth      map[string]*oauthConfig      `toml:"oauth"`
 	Auth       authConfig                   `toml:"auth"`
 	SMTP       smtpConfig                   `toml:"smtp"`
 	DANE       daneConfig                   `toml:"dane"`
@@ -144,6 +145,9 @@ func (c *config) paths() []*string {
 	}
 	for i := range c.Listeners {
 		all = append(all, &c.Listeners[i].ClientCA)
+	}
+	for _, o := range c.OAuth {
+		all = append(all, &o.ClientSecretFile, &o.Roots)
 	}
 	return all
 }

@@ -79,7 +79,7 @@ func TestConfigurationManual(t *testing.T) {
 }
 
 func tomlKeys(of reflect.Type) (keys []string) {
-	for of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+	for of.Kind() == reflect.Slice || of.Kind() == reflect.Map || of.Kind() == reflect.Pointer {
 		of = of.Elem()
 	}
 	if of.Kind() != reflect.Struct {

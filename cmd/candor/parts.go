@@ -27,6 +27,7 @@ import (
 	"candor/internal/transit/queue"
 	"candor/internal/transit/relay"
 	"candor/internal/trust/dns"
+	"candor/internal/trust/oauth"
 )
 
 // parts are what holds mail and moves it, open on the data directory. An operator's command opens
@@ -41,6 +42,7 @@ type parts struct {
 	local     *deliver.Deliverer
 	remote    *relay.Relay
 	queue     *queue.Queue
+	tokens    *oauth.Verifier // nil: there is no issuer of tokens
 	alarmLog  alarmLog
 	findings  []func(now time.Time) []mail.Alarm // of parts that only a running server has
 
@@ -95,6 +97,11 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{Quota: p.accountQuota}); err != nil {
 		return nil, fmt.Errorf("opening the mailboxes: %w", err)
 	}
+	useTokens, err := p.prepareTokens(c)
+	if err != nil {
+		return nil, err
+	}
+	useTokens()
 	if err := p.openTransit(ctx, c, log); err != nil {
 		return nil, err
 	}
@@ -200,6 +207,9 @@ func (p *parts) Close() error {
 	}
 	if p.mailboxes != nil {
 		errs = append(errs, p.mailboxes.Close())
+	}
+	if p.tokens != nil {
+		p.tokens.Close()
 	}
 	if p.directory != nil {
 		errs = append(errs, p.directory.Close())

@@ -132,6 +132,10 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	useTokens, err := r.prepareTokens(c)
+	if err != nil {
+		return nil, err
+	}
 	remote, err := r.remote.Renew(o)
 	if err != nil {
 		return nil, c.refuse("outbound", "", "%v", err)
@@ -147,6 +151,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	}
 	useCertificates()
 	useDNS()
+	useTokens()
 	r.directory.SetHostname(c.hostname)
 	r.local.SetHostname(c.hostname)
 	r.directory.Withhold(c.Auth.Remove)

@@ -68,6 +68,13 @@ func (c *config) readFiles() (all []string) {
 			all = append(all, l.ClientCA)
 		}
 	}
+	for _, o := range c.OAuth {
+		for _, file := range []string{o.ClientSecretFile, o.Roots} {
+			if file != "" {
+				all = append(all, file)
+			}
+		}
+	}
 	return all
 }
 
