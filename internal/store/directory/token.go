@@ -29,9 +29,13 @@ const bearerToken credentialKind = "oauth"
 // end as they began.
 func (d *Directory) SetTokens(t *Tokens) { d.tokens.Store(t) }
 
-// bearer verifies for OAUTHBEARER and XOAUTH2. The identity that the client asks for, if it does, has to be the account
-// that the token names.
+// bearer verifies for OAUTHBEARER and XOAUTH2. A program that sends the same old token again and again does not guess.
 func (x *Exchange) bearer(ctx context.Context, b sasl.Bearer) error {
+	return x.directory.throttle.mark(x.identify(ctx, b), b.Token)
+}
+
+// identify finds the account of a token. The identity that the client asks for, if it does, has to be that account.
+func (x *Exchange) identify(ctx context.Context, b sasl.Bearer) error {
 	x.login = b.Identity
 	t, err := x.tokens.Verify(ctx, b.Token)
 	switch {
