@@ -19,6 +19,7 @@ import (
 
 type accountCmd struct {
 	Add         accountAddCmd      `cmd:"" help:"Add an account with its mailboxes."`
+	Import      accountImportCmd   `cmd:"" help:"Add the accounts of another server with their password hashes."`
 	List        accountListCmd     `cmd:"" help:"List the accounts."`
 	Remove      accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
 	Password    accountPasswordCmd `cmd:"" help:"Set an account's password."`
@@ -95,12 +96,31 @@ func (n *newPassword) run(ctx context.Context, c *cli, std *stdio, act func(oper
 	})
 }
 
-type accountAddCmd struct{ newPassword }
+type accountAddCmd struct {
+	newPassword
+	Hash bool `name:"password-hash-stdin" help:"Read the password's hash, {SCHEME}HASH as in Dovecot, from the first line of standard input."`
+}
 
 // Run adds the account.
 func (a *accountAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	if a.Hash {
+		return a.withHash(ctx, c, std)
+	}
 	add := func(o operator, address mail.Address, password string) error {
 		return o.AddAccount(ctx, address, password)
+	}
+	return a.run(ctx, c, std, add, "%s is added.\n")
+}
+
+// withHash adds the account with a hash in the place of a password.
+func (a *accountAddCmd) withHash(ctx context.Context, c *cli, std *stdio) error {
+	a.Stdin = true
+	add := func(o operator, address mail.Address, hash string) error {
+		refused, err := o.ImportAccounts(ctx, []directory.ImportedAccount{{Address: address, Hash: hash}})
+		if err == nil && refused[0] != "" {
+			err = errors.New(refused[0])
+		}
+		return err
 	}
 	return a.run(ctx, c, std, add, "%s is added.\n")
 }

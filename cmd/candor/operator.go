@@ -26,6 +26,8 @@ type operator interface {
 	AddAccount(ctx context.Context, a mail.Address, password string) error
 	RemoveAccount(context.Context, mail.Address) error
 	SetPassword(ctx context.Context, a mail.Address, password string) error
+	ImportAccounts(context.Context, []directory.ImportedAccount) (web.AccountImport, error)
+	OldPasswords(context.Context) ([]directory.OldPassword, error)
 	Credentials(context.Context, mail.Address) ([]directory.Credential, error)
 	AddAppPassword(context.Context, mail.Address, directory.NewAppPassword) (web.AppPassword, error)
 	RevokeAppPassword(ctx context.Context, a mail.Address, name string) error

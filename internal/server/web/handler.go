@@ -93,6 +93,10 @@ var operations = map[string]operation{
 	"account/password": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.SetPassword(ctx, q.Address, q.Password)
 	}),
+	"account/import": with(func(ctx context.Context, o *Operations, q []directory.ImportedAccount) (any, error) {
+		return o.ImportAccounts(ctx, q)
+	}),
+	"old-passwords": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.OldPasswords(ctx) }),
 	"credentials": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return o.Credentials(ctx, q.Address)
 	}),

@@ -34,11 +34,11 @@ func (g *generated) matches(prepared []byte) bool {
 
 // generatedAs returns the app password that a given one is, admitted or not, or nil.
 func (a *account) generatedAs(password []byte) (found *credential) {
-	prepared, ok := prepareToCheck(password)
-	defer clear(prepared)
+	p := receive(password)
+	defer p.wipe()
 	for i := range a.credentials {
 		c := &a.credentials[i]
-		if g := c.Verifiers.Generated; g != nil && g.matches(prepared) && ok {
+		if g := c.Verifiers.Generated; g != nil && g.matches(p.prepared) && p.ok {
 			found = c
 		}
 	}

@@ -34,8 +34,9 @@ const (
 // processor for tens of milliseconds, and strangers decide how many there are: they get all workers but one, so that
 // those who are familiar find a worker and a processor.
 type hasher struct {
-	most       int // workers
-	mostOthers int // who are not familiar
+	most       int        // workers
+	mostOthers int        // who are not familiar
+	heavy      sync.Mutex // held by the one who takes more memory than our own hashes
 
 	mu      sync.Mutex
 	busy    int

@@ -104,7 +104,12 @@ type credentialRecord struct {
 
 // verifiers are what is kept of one password.
 type verifiers struct {
-	Argon2id  *argon2id  `json:"argon2id,omitempty"`
+	Argon2id *argon2id `json:"argon2id,omitempty"`
+	// Raw says that Argon2id is of the octets as they were imported, since OpaqueString refuses them. Such a password
+	// has no SCRAM keys, for no client could prepare it.
+	Raw bool `json:"raw,omitempty"`
+	// Old is what an import has brought; it stands alone until the first right password replaces it.
+	Old       *oldHash   `json:"old,omitempty"`
 	Generated *generated `json:"hmac_sha_256,omitempty"`
 	Scram     *scramKeys `json:"scram_sha_256,omitempty"`
 	// CramMD5 and ScramSHA1 are those of a legacy rule, of a generated password alone.

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"candor/internal/mail"
@@ -89,9 +90,9 @@ func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p p
 	}
 	c := p.account.main()
 	switch {
-	case c == nil && len(p.account.credentials) > 0:
+	case c == nil && slices.ContainsFunc(p.account.credentials, credential.isPassword):
 		return verified{}, d.pretend(ctx, reasonWrong, password)
-	case c == nil || c.Verifiers.Argon2id == nil:
+	case c == nil || !c.Verifiers.checkable():
 		return verified{}, d.pretend(ctx, reasonNoVerifier, password)
 	}
 	v := verified{p.account, c}
@@ -124,46 +125,54 @@ func newDecision(e mail.Encrypted, a Attempt, p principal, c *credential, passwo
 	return in
 }
 
-// matches hashes the password and compares; verifiers that are out of date are made anew of a right one.
+// matches checks the password; verifiers that are out of date are made anew of a right one.
 func (d *Directory) matches(ctx context.Context, v verified, password []byte) (right bool, err error) {
-	prepared, ok := prepareToCheck(password)
-	defer clear(prepared)
-	h := v.credential.Verifiers.Argon2id
-	if err := d.hasher.do(ctx, func() { right = h.matches(prepared) && ok }); err != nil {
+	p := receive(password)
+	defer p.wipe()
+	check := &v.credential.Verifiers
+	if err := d.hasher.do(ctx, func() { right = d.match(check, &p) }); err != nil {
 		return false, err
 	}
-	if right && (h.below(d.cost) || v.credential.Verifiers.Scram == nil) {
-		d.renew(ctx, v, prepared)
+	if right && check.outdated(d.cost) {
+		d.renew(ctx, v, &p)
 	}
 	return right, nil
 }
 
 // pretend does the work of a check that cannot succeed, and refuses.
 func (d *Directory) pretend(ctx context.Context, r reason, password []byte) error {
-	prepared, _ := prepareToCheck(password)
-	defer clear(prepared)
-	if err := d.hasher.do(ctx, func() { newArgon2id(d.cost, prepared) }); err != nil {
+	p := receive(password)
+	defer p.wipe()
+	if err := d.hasher.do(ctx, func() { newArgon2id(d.cost, p.prepared) }); err != nil {
 		return err
 	}
 	return refuse(r, nil)
 }
 
-// prepareToCheck prepares a password that a client sent. What cannot be a password gives something
-// else to hash, for the same work.
-func prepareToCheck(password []byte) (prepared []byte, ok bool) {
-	if len(password) <= maxPassword {
-		if prepared, err := sasl.Prepare(password); err == nil {
-			return prepared, true
-		}
-	}
-	return []byte{0}, false
+// received is a password that a client sent.
+type received struct {
+	given    []byte // as sent; the caller's
+	prepared []byte // what cannot be a password gives something else to hash, for the same work
+	ok       bool   // it is prepared
 }
+
+func receive(password []byte) received {
+	if len(password) > maxPassword {
+		return received{prepared: []byte{0}}
+	}
+	if prepared, err := sasl.Prepare(password); err == nil {
+		return received{password, prepared, true}
+	}
+	return received{given: password, prepared: []byte{0}}
+}
+
+func (p *received) wipe() { clear(p.prepared) }
 
 // renew replaces the verifiers of a password that was just right, unless it was changed meanwhile.
 // A failure is not the client's concern: the old ones still hold, and the next login tries again.
-func (d *Directory) renew(ctx context.Context, v verified, prepared []byte) {
+func (d *Directory) renew(ctx context.Context, v verified, p *received) {
 	var fresh verifiers
-	err := d.hasher.do(ctx, func() { fresh = d.newVerifiers(v.account.Salt, prepared) })
+	err := d.hasher.do(ctx, func() { fresh = d.adopt(v.account.Salt, p) })
 	if err == nil {
 		err = d.edit(ctx, v.account.Address, func(a *account) (*account, error) {
 			c := a.credential(v.credential.id)

@@ -176,13 +176,13 @@ func (d *Directory) whose(ctx context.Context, a *account, secret []byte) (*cred
 		return c, nil
 	}
 	c := a.main()
-	if c == nil || c.Verifiers.Argon2id == nil {
+	if c == nil || !c.Verifiers.checkable() {
 		return nil, nil
 	}
-	prepared, ok := prepareToCheck(secret)
-	defer clear(prepared)
+	p := receive(secret)
+	defer p.wipe()
 	right := false
-	err := d.hasher.doIdle(ctx, func() { right = c.Verifiers.Argon2id.matches(prepared) && ok })
+	err := d.hasher.doIdle(ctx, func() { right = d.match(&c.Verifiers, &p) })
 	if !right || err != nil {
 		return nil, err
 	}

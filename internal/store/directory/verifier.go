@@ -135,9 +135,14 @@ func (k *scramKeys) UnmarshalJSON(text []byte) error {
 }
 
 // names lists the verifiers there are.
-func (v verifiers) names() []string {
+func (v *verifiers) names() []string {
 	var names []string
-	if v.Argon2id != nil {
+	if v.Old != nil {
+		names = append(names, "{"+v.Old.name()+"}")
+	}
+	if v.Argon2id != nil && v.Raw {
+		names = append(names, "argon2id-raw")
+	} else if v.Argon2id != nil {
 		names = append(names, "argon2id")
 	}
 	if v.Generated != nil {
@@ -155,12 +160,53 @@ func (v verifiers) names() []string {
 	return names
 }
 
+// checkable reports whether there is something to check a main password by.
+func (v *verifiers) checkable() bool { return v.Argon2id != nil || v.Old != nil }
+
+// outdated reports whether the verifiers are to be made anew of the next right password.
+func (v *verifiers) outdated(c Cost) bool {
+	return v.Old != nil || v.Argon2id.below(c) || v.Scram == nil && !v.Raw
+}
+
+// match checks a received password, for the work of at least one argon2id.
+func (d *Directory) match(v *verifiers, p *received) bool {
+	switch {
+	case v.Old != nil:
+		right := len(p.given) > 0 && d.matchesOld(v.Old, p.given)
+		if !right {
+			newArgon2id(d.cost, p.prepared)
+		}
+		return right
+	case v.Raw:
+		return v.Argon2id.matches(p.given)
+	}
+	return v.Argon2id.matches(p.prepared) && p.ok
+}
+
+// matchesOld checks an old hash. Those that take more memory than our own are checked one at a time, lest an import
+// multiply the memory that hashing may take.
+func (d *Directory) matchesOld(h *oldHash, password []byte) bool {
+	if h.memory > d.cost.Memory {
+		d.hasher.heavy.Lock()
+		defer d.hasher.heavy.Unlock()
+	}
+	return h.matches(password)
+}
+
 // newVerifiers makes all verifiers of a prepared password. It takes tens of milliseconds.
 func (d *Directory) newVerifiers(salt, prepared []byte) verifiers {
 	return verifiers{
 		Argon2id: newArgon2id(d.cost, prepared),
 		Scram:    newScramKeys(crypto.SHA256, prepared, salt),
 	}
+}
+
+// adopt makes the verifiers of a password that an import has brought, or was right by what it has brought.
+func (d *Directory) adopt(salt []byte, p *received) verifiers {
+	if p.ok {
+		return d.newVerifiers(salt, p.prepared)
+	}
+	return verifiers{Argon2id: newArgon2id(d.cost, p.given), Raw: true}
 }
 
 // hash makes the verifiers of a password that is being set. Errors: Syntax, Unavailable.
