@@ -18,16 +18,18 @@ import (
 )
 
 type accountCmd struct {
-	Add         accountAddCmd      `cmd:"" help:"Add an account with its mailboxes."`
-	Import      accountImportCmd   `cmd:"" help:"Add the accounts of another server with their password hashes."`
-	List        accountListCmd     `cmd:"" help:"List the accounts."`
-	Remove      accountRemoveCmd   `cmd:"" help:"Remove an account with all its mail."`
-	Password    accountPasswordCmd `cmd:"" help:"Set an account's password."`
-	AppPassword appPasswordCmd     `cmd:"" help:"Passwords for single programs."`
-	Disable     accountDisableCmd  `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open go on."`
-	Enable      accountEnableCmd   `cmd:"" help:"Let a disabled account log in again."`
-	Certificate certificateCmd     `cmd:"" help:"Client certificates that an account logs in with."`
-	Quota       accountQuotaCmd    `cmd:"" help:"Show or set what an account may hold."`
+	Add          accountAddCmd          `cmd:"" help:"Add an account with its mailboxes."`
+	Import       accountImportCmd       `cmd:"" help:"Add the accounts of another server with their password hashes."`
+	List         accountListCmd         `cmd:"" help:"List the accounts."`
+	Remove       accountRemoveCmd       `cmd:"" help:"Remove an account with all its mail."`
+	Password     accountPasswordCmd     `cmd:"" help:"Set an account's password."`
+	AppPassword  appPasswordCmd         `cmd:"" help:"Passwords for single programs."`
+	MainPassword accountMainPasswordCmd `cmd:"" help:"Say what an account's main password may be used for."`
+	Require      accountRequireCmd      `cmd:"" help:"Say what logins of an account must be."`
+	Disable      accountDisableCmd      `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open go on."`
+	Enable       accountEnableCmd       `cmd:"" help:"Let a disabled account log in again."`
+	Certificate  certificateCmd         `cmd:"" help:"Client certificates that an account logs in with."`
+	Quota        accountQuotaCmd        `cmd:"" help:"Show or set what an account may hold."`
 }
 
 // passwordFlag is shared by the commands that set a password, which is never an argument.
@@ -142,6 +144,12 @@ func (*accountListCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 			case !a.HasPassword && a.AppPasswords == 0:
 				notes = append(notes, "cannot log in: no password")
 			}
+			if len(a.PasswordScopes) > 0 {
+				notes = append(notes, "main password for "+scopeWords(a.PasswordScopes)+" alone")
+			}
+			if a.Require != directory.RequirePlainOK {
+				notes = append(notes, "requires "+string(a.Require))
+			}
 			if a.Quota != (directory.Quota{}) {
 				notes = append(notes, "quota of its own: "+quotaWords(a.Quota))
 			}
@@ -220,4 +228,13 @@ func (a *accountPasswordCmd) Run(ctx context.Context, c *cli, std *stdio) error 
 		return o.SetPassword(ctx, address, password)
 	}
 	return a.run(ctx, c, std, set, "The password of %s is set.\n")
+}
+
+// said prints what was done, for people alone.
+func said(c *cli, std *stdio, format string, args ...any) error {
+	if c.JSON {
+		return nil
+	}
+	_, err := fmt.Fprintf(std.out, format, args...)
+	return err
 }

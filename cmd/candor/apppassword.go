@@ -28,10 +28,6 @@ type appPasswordAddCmd struct {
 
 // Run makes the app password and prints it.
 func (a *appPasswordAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
-	if err != nil {
-		return err
-	}
 	scopes, err := directory.ParseScopes(a.Scope)
 	if err != nil {
 		return fmt.Errorf("--scope: %w", err)
@@ -40,7 +36,7 @@ func (a *appPasswordAddCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	if err != nil {
 		return fmt.Errorf("--until: %w", err)
 	}
-	return operate(ctx, c, func(o operator) error {
+	return onAccount(ctx, c, a.Address, func(o operator, address mail.Address) error {
 		made, err := o.AddAppPassword(ctx, address, directory.NewAppPassword{Name: a.Name, Scopes: scopes, Until: until, Legacy: strings.ToUpper(a.Legacy)})
 		if err != nil {
 			return err
@@ -74,11 +70,7 @@ type appPasswordListCmd struct {
 
 // Run lists the app passwords of an account.
 func (a *appPasswordListCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
-	if err != nil {
-		return err
-	}
-	return operate(ctx, c, func(o operator) error {
+	return onAccount(ctx, c, a.Address, func(o operator, address mail.Address) error {
 		all, err := o.Credentials(ctx, address)
 		if err != nil {
 			return err
@@ -91,6 +83,9 @@ func (a *appPasswordListCmd) Run(ctx context.Context, c *cli, std *stdio) error 
 }
 
 func scopeWords(scopes []directory.Scope) string {
+	if len(scopes) == 0 {
+		return "everything"
+	}
 	names := make([]string, len(scopes))
 	for i, s := range scopes {
 		names[i] = string(s)
@@ -122,15 +117,10 @@ type appPasswordRevokeCmd struct {
 
 // Run revokes the app password.
 func (a *appPasswordRevokeCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	address, err := mail.ParseAddress(a.Address)
-	if err != nil {
-		return err
-	}
-	return operate(ctx, c, func(o operator) error {
+	return onAccount(ctx, c, a.Address, func(o operator, address mail.Address) error {
 		if err := o.RevokeAppPassword(ctx, address, a.Name); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "The app password %q of %s is revoked.\n", a.Name, address)
-		return nil
+		return said(c, std, "The app password %q of %s is revoked.\n", a.Name, address)
 	})
 }

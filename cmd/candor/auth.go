@@ -2,5 +2,6 @@ package main
 
 type authCmd struct {
 	Census  authCensusCmd  `cmd:"" help:"Who logs in by what."`
+	Cache   authCacheCmd   `cmd:"" help:"The running server's memory of right passwords."`
 	Blocked authBlockedCmd `cmd:"" help:"Addresses that were blocked for their wrong logins."`
 }

@@ -11,7 +11,7 @@ import (
 )
 
 type authCensusCmd struct {
-	Verifiers bool `help:"List the accounts whose passwords came as hashes of another server and have not been used since."`
+	Verifiers bool `help:"List the accounts with a password that has no SCRAM keys: one that came as a hash of another server and was not used since, for the most part."`
 }
 
 // oldPasswords is what --json prints.

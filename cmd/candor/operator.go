@@ -26,11 +26,6 @@ type operator interface {
 	AddAccount(ctx context.Context, a mail.Address, password string) error
 	RemoveAccount(context.Context, mail.Address) error
 	SetPassword(ctx context.Context, a mail.Address, password string) error
-	ImportAccounts(context.Context, []directory.ImportedAccount) (web.AccountImport, error)
-	OldPasswords(context.Context) ([]directory.OldPassword, error)
-	Credentials(context.Context, mail.Address) ([]directory.Credential, error)
-	AddAppPassword(context.Context, mail.Address, directory.NewAppPassword) (web.AppPassword, error)
-	RevokeAppPassword(ctx context.Context, a mail.Address, name string) error
 	DisableAccount(context.Context, mail.Address) error
 	EnableAccount(context.Context, mail.Address) error
 	AddCertificate(context.Context, mail.Address, directory.NewCertificate) error
@@ -49,6 +44,7 @@ type operator interface {
 	MessageRecords(context.Context, mail.Address) ([]queue.Record, error)
 	MessageCounts(context.Context) ([]queue.DayCount, error)
 	ServerStatus(context.Context) (web.Status, error)
+	authority
 	ClientHints(context.Context) ([]web.ClientHint, error)
 	throttler
 	importer

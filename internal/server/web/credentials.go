@@ -18,6 +18,33 @@ type AppPassword struct {
 	Password string `json:"password"`
 }
 
+// policyRequest says what logins of an account must be. Of its fields, each operation looks at its own.
+type policyRequest struct {
+	Address mail.Address          `json:"address"`
+	Require directory.Requirement `json:"require,omitempty"`
+	Scopes  []directory.Scope     `json:"scopes,omitempty"`
+}
+
+// SetRequirement says what logins of an account must be.
+func (o *Operations) SetRequirement(ctx context.Context, a mail.Address, r directory.Requirement) error {
+	return o.Directory.SetRequirement(ctx, a, r)
+}
+
+// SetPasswordScopes says what the main password of an account may be used for.
+func (o *Operations) SetPasswordScopes(ctx context.Context, a mail.Address, scopes []directory.Scope) error {
+	return o.Directory.SetPasswordScopes(ctx, a, scopes)
+}
+
+// CachedLogins returns what the cache of right passwords remembers of an account.
+func (o *Operations) CachedLogins(ctx context.Context, a mail.Address) ([]directory.CachedLogin, error) {
+	return o.Directory.CachedLogins(ctx, a)
+}
+
+// ForgetCached makes the cache of right passwords forget an account.
+func (o *Operations) ForgetCached(ctx context.Context, a mail.Address) ([]directory.CachedLogin, error) {
+	return o.Directory.ForgetCached(ctx, a)
+}
+
 // Credentials returns the credentials of an account, without anything secret.
 func (o *Operations) Credentials(ctx context.Context, a mail.Address) ([]directory.Credential, error) {
 	return o.Directory.Credentials(ctx, a)
@@ -47,4 +74,24 @@ func (c *Client) AddAppPassword(ctx context.Context, a mail.Address, n directory
 // RevokeAppPassword removes an app password.
 func (c *Client) RevokeAppPassword(ctx context.Context, a mail.Address, name string) error {
 	return c.call(ctx, "app-password/revoke", appPasswordRequest{a, directory.NewAppPassword{Name: name}}, nil)
+}
+
+// SetRequirement says what logins of an account must be.
+func (c *Client) SetRequirement(ctx context.Context, a mail.Address, r directory.Requirement) error {
+	return c.call(ctx, "account/require", policyRequest{Address: a, Require: r}, nil)
+}
+
+// SetPasswordScopes says what the main password of an account may be used for.
+func (c *Client) SetPasswordScopes(ctx context.Context, a mail.Address, scopes []directory.Scope) error {
+	return c.call(ctx, "account/password/scopes", policyRequest{Address: a, Scopes: scopes}, nil)
+}
+
+// CachedLogins returns what the cache of right passwords remembers of an account.
+func (c *Client) CachedLogins(ctx context.Context, a mail.Address) ([]directory.CachedLogin, error) {
+	return ask[[]directory.CachedLogin](ctx, c, "auth/cache", accountRequest{Address: a})
+}
+
+// ForgetCached makes the cache of right passwords forget an account.
+func (c *Client) ForgetCached(ctx context.Context, a mail.Address) ([]directory.CachedLogin, error) {
+	return ask[[]directory.CachedLogin](ctx, c, "auth/cache/drop", accountRequest{Address: a})
 }

@@ -93,6 +93,18 @@ var operations = map[string]operation{
 	"account/password": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
 		return nil, o.SetPassword(ctx, q.Address, q.Password)
 	}),
+	"account/require": with(func(ctx context.Context, o *Operations, q policyRequest) (any, error) {
+		return nil, o.SetRequirement(ctx, q.Address, q.Require)
+	}),
+	"account/password/scopes": with(func(ctx context.Context, o *Operations, q policyRequest) (any, error) {
+		return nil, o.SetPasswordScopes(ctx, q.Address, q.Scopes)
+	}),
+	"auth/cache": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.CachedLogins(ctx, q.Address)
+	}),
+	"auth/cache/drop": with(func(ctx context.Context, o *Operations, q accountRequest) (any, error) {
+		return o.ForgetCached(ctx, q.Address)
+	}),
 	"account/import": with(func(ctx context.Context, o *Operations, q []directory.ImportedAccount) (any, error) {
 		return o.ImportAccounts(ctx, q)
 	}),

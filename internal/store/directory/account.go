@@ -18,8 +18,12 @@ type Account struct {
 	Quota    Quota          `json:"quota,omitzero"` // of its own
 	// HasPassword is false for role accounts such as postmaster after quickstart.
 	HasPassword bool `json:"has_password"`
+	// PasswordScopes is what the main password may be used for; none: everything.
+	PasswordScopes []Scope `json:"password_scopes,omitempty"`
 	// AppPasswords is how many there are.
 	AppPasswords int `json:"app_passwords,omitempty"`
+	// Require is the least that it wants of a login.
+	Require Requirement `json:"require,omitempty"`
 }
 
 // Accounts returns all accounts in the order of their addresses: by domain, then by local part.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,10 +32,8 @@ func (n *NewAppPassword) check(now time.Time) error {
 	if err := checkLegacy(n.Legacy); err != nil {
 		return err
 	}
-	for _, s := range n.Scopes {
-		if !slices.Contains(Scopes, s) {
-			return mail.Errorf(mail.Syntax, "%q is no scope", s)
-		}
+	if err := checkScopes(n.Scopes); err != nil {
+		return err
 	}
 	if !n.Until.IsZero() && !now.Before(n.Until) {
 		return mail.Errorf(mail.Syntax, "the app password would have ended already: choose a later date")

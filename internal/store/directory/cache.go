@@ -18,8 +18,10 @@ const (
 	cacheMaxAge = time.Hour
 )
 
-// decision is everything that the answer to a plain password depends on. The cache's key is made of
-// every field of it; a test goes through them by reflection.
+// decision is everything that the answer to a main password depends on. The cache's key is made of every field of it; a
+// test goes through them by reflection. Scopes are part of the credential's generation; whether the account is disabled,
+// and what it requires of logins, part of the account's. App passwords are not decided here: they are checked in a
+// microsecond.
 type decision struct {
 	Realm      mail.Domain // of the account
 	Login      string      // exactly as sent
@@ -33,6 +35,8 @@ type decision struct {
 	Rule       string // id of the insecure flag that takes the place of TLS, or ""
 	Secret     []byte
 }
+
+func (d *decision) generations() Generations { return Generations{d.Generation, d.Policy, d.Epoch} }
 
 // family is a kind of mechanism, all of which end in the same check.
 type family string
@@ -62,9 +66,15 @@ type cached struct {
 	key        cacheKey
 	account    mail.AccountID
 	credential credentialID
-	generation uint64
-	policy     uint64
+	read       Generations
 	added      time.Time
+}
+
+// Generations are the numbers that a decision was made at. They rise with what they stand for.
+type Generations struct {
+	Credential uint64 `json:"credential"`
+	Account    uint64 `json:"account"`
+	Epoch      uint64 `json:"epoch"` // of the directory
 }
 
 func newCache() *cache {
@@ -108,7 +118,7 @@ func (c *cache) holds(d *decision) bool {
 		c.misses++
 		return false
 	}
-	if v := e.Value.(cached); v.account != d.Account || v.credential != d.Credential || v.generation != d.Generation || v.policy != d.Policy {
+	if v := e.Value.(cached); v.account != d.Account || v.credential != d.Credential || v.read != d.generations() {
 		c.alarms++
 		c.misses++
 		return false
@@ -122,7 +132,7 @@ func (c *cache) add(d *decision) {
 	if c == nil {
 		return
 	}
-	v := cached{c.key(d), d.Account, d.Credential, d.Generation, d.Policy, time.Now()}
+	v := cached{c.key(d), d.Account, d.Credential, d.generations(), time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expire(v.added)

@@ -29,18 +29,26 @@ var (
 
 // ParseScopes checks the names of scopes and puts them in order, each once. Errors: Syntax.
 func ParseScopes(names []string) ([]Scope, error) {
-	for _, name := range names {
-		if !slices.Contains(Scopes, Scope(name)) {
-			return nil, mail.Errorf(mail.Syntax, "%q is no scope: use smtp, imap, pop3, sieve or web", name)
-		}
-	}
 	var found []Scope
 	for _, s := range Scopes {
 		if slices.Contains(names, string(s)) {
 			found = append(found, s)
 		}
 	}
-	return found, nil
+	given := make([]Scope, len(names))
+	for i, name := range names {
+		given[i] = Scope(name)
+	}
+	return found, checkScopes(given)
+}
+
+func checkScopes(scopes []Scope) error {
+	for _, s := range scopes {
+		if !slices.Contains(Scopes, s) {
+			return mail.Errorf(mail.Syntax, "%q is no scope: use smtp, imap, pop3, sieve or web", s)
+		}
+	}
+	return nil
 }
 
 // scope is what a credential must be for to be used at a service.
@@ -69,12 +77,28 @@ func (c *credential) serves(s Service) bool {
 	return len(c.Scopes) == 0 || slices.Contains(c.Scopes, s.scope())
 }
 
-// admits returns why a right credential of the account does not let it in; "": it does.
-func (a *account) admits(c *credential, s Service, now time.Time) reason {
-	if a.Disabled {
+// admits returns why a right credential of the account does not let an attempt in; "": it does.
+func (a *account) admits(c *credential, at Attempt, now time.Time) reason {
+	switch {
+	case a.Disabled:
 		return reasonDisabled
+	case !a.Require.met(at.Mechanism):
+		return reasonRequired
 	}
-	return c.admits(s, now)
+	return c.admits(at.Service, now)
+}
+
+// lacksScram reports whether a password of the account has no SCRAM keys.
+func (a *account) lacksScram() bool {
+	return slices.ContainsFunc(a.credentials, func(c credential) bool { return c.isPassword() && c.Verifiers.Scram == nil })
+}
+
+// lacksScramFor is lacksScram for the passwords that are for a scope, of which alone a program can make use. Who
+// requires something of logins is not in need of PLAIN.
+func (a *account) lacksScramFor(s Scope) bool {
+	return a.Require == RequirePlainOK && slices.ContainsFunc(a.credentials, func(c credential) bool {
+		return c.isPassword() && c.Verifiers.Scram == nil && (len(c.Scopes) == 0 || slices.Contains(c.Scopes, s))
+	})
 }
 
 // Credential is one way in which an account may log in.

@@ -24,9 +24,14 @@
 // for the connections and accounts of a LegacyRule alone; EXTERNAL for who has shown a certificate that is one account's.
 // Whatever is not offered to a peer is refused at its start, and settled like every other attempt.
 //
-// One cache exists: right plain passwords (specification, section 3.5: R), under a keyed hash of
-// everything that the decision read. Verifiers need none (V), since memory is authoritative. Nothing
-// of a SCRAM exchange is ever cached, and no wrong password.
+// An account has a main password and app passwords. A received password is tried against the app passwords first, which
+// costs a microsecond each, then against the main one; scopes, ends and what the account requires of logins are looked
+// at when it is known to be right, so that the log can tell. Hashes that an import has brought verify received passwords
+// until the first right one, of which verifiers of our own are made.
+//
+// One cache exists: right main passwords as received (specification, section 3.5: R), under a keyed hash of
+// everything that the decision read. App passwords are not in it, for there is nothing to save. Verifiers need none (V),
+// since memory is authoritative. Nothing of a SCRAM exchange is ever cached, and no wrong password.
 //
 // # Login names
 //

@@ -175,7 +175,7 @@ func (x *Exchange) digest(_ context.Context, login string, challenge, digest []b
 
 // accept lets an account in that has proved itself by a credential, unless that may not be used here and now.
 func (x *Exchange) accept(a *account, c *credential) error {
-	if r := a.admits(c, x.attempt.Service, x.directory.now()); r != "" {
+	if r := a.admits(c, x.attempt, x.directory.now()); r != "" {
 		return refuse(r, nil)
 	}
 	x.verified = verified{a, c}

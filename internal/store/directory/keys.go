@@ -65,6 +65,7 @@ type accountRecord struct {
 	Disabled bool         `json:"disabled,omitempty"`
 	Created  time.Time    `json:"created"`
 	Quota    Quota        `json:"quota,omitzero"`
+	Require  Requirement  `json:"require,omitempty"`
 	// Generation rises with every change of what the account may do (specification, section 3.5: C-6).
 	Generation uint64 `json:"generation"`
 	// Salt is that of all SCRAM keys of the account, now and later.

@@ -83,7 +83,7 @@ func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p p
 		return verified{}, d.pretend(ctx, reasonUnknown, password)
 	}
 	if c := p.account.generatedAs(password); c != nil {
-		if r := p.account.admits(c, a.Service, d.now()); r != "" {
+		if r := p.account.admits(c, a, d.now()); r != "" {
 			return verified{}, d.pretend(ctx, r, password)
 		}
 		return verified{p.account, c}, nil
@@ -97,7 +97,7 @@ func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p p
 	}
 	v := verified{p.account, c}
 	in := newDecision(e, a, p, c, password)
-	refused := p.account.admits(c, a.Service, d.now())
+	refused := p.account.admits(c, a, d.now())
 	if refused == "" && d.cache.holds(in) {
 		return v, nil
 	}

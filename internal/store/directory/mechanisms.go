@@ -16,7 +16,7 @@ var mechanisms = []string{
 }
 
 // Mechanisms returns the SASL mechanisms to advertise to who makes an attempt, strongest first. SCRAM is
-// among them only while every enabled account that has a password also has SCRAM keys (specification,
+// among them only while every password for the service, of an enabled account, has SCRAM keys (specification,
 // section 3.2: A-1): a program that sees it does not come back to PLAIN. Its -PLUS needs a TLS connection that it can
 // be bound to.
 func (d *Directory) Mechanisms(a Attempt) []string {
@@ -39,9 +39,9 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 	case sasl.OAuthBearer, sasl.XOAuth2:
 		return d.tokens.Load() != nil
 	case sasl.ScramSHA256:
-		return s.withoutScram == 0
+		return s.lackScram[a.Service.scope()] == 0
 	case sasl.ScramSHA256Plus:
-		return s.withoutScram == 0 && channel(a) != nil
+		return s.lackScram[a.Service.scope()] == 0 && channel(a) != nil
 	case sasl.ScramSHA1, sasl.CramMD5:
 		return holds(d.legacyRules(mechanism, a), d.now())
 	case sasl.ScramSHA1Plus:

@@ -47,7 +47,7 @@ func (d *Directory) Offers(service Service) []Offer {
 	var all []Offer
 	d.view(func(s *state) {
 		for _, m := range mechanisms {
-			all = append(all, d.offer(s, m))
+			all = append(all, d.offer(s, m, service))
 		}
 	})
 	for _, n := range never {
@@ -61,14 +61,14 @@ func (d *Directory) Offers(service Service) []Offer {
 	return all
 }
 
-func (d *Directory) offer(s *state, mechanism string) Offer {
+func (d *Directory) offer(s *state, mechanism string, service Service) Offer {
 	if d.Withheld(mechanism) {
 		return notOffered(mechanism, "[auth] remove names it", nil)
 	}
 	switch mechanism {
 	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
-		if s.withoutScram > 0 {
-			return s.withoutKeys(mechanism)
+		if s.lackScram[service.scope()] > 0 {
+			return s.withoutKeys(mechanism, service.scope())
 		}
 	case sasl.ScramSHA1, sasl.ScramSHA1Plus, sasl.CramMD5:
 		return d.byRules(mechanism)
@@ -91,10 +91,10 @@ func notOffered(mechanism, because string, lacking []mail.Address) Offer {
 }
 
 // withoutKeys names the accounts that rule A-1 waits for.
-func (s *state) withoutKeys(mechanism string) Offer {
+func (s *state) withoutKeys(mechanism string, scope Scope) Offer {
 	var lacking []mail.Address
 	for _, a := range s.accounts {
-		if !a.Disabled && a.lacksScram() {
+		if !a.Disabled && a.lacksScramFor(scope) {
 			lacking = append(lacking, a.Address)
 		}
 	}

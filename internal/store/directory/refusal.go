@@ -28,6 +28,7 @@ const (
 	reasonProtocol      reason = "protocol"
 	reasonScope         reason = "scope"
 	reasonExpired       reason = "expired"
+	reasonRequired      reason = "required"
 	reasonThrottled     reason = "throttled"
 	reasonExposed       reason = "exposed"
 	// These two are of the census alone.
@@ -67,6 +68,7 @@ func throttled(cause error) error {
 //   - "unknown", "wrong", "disabled", "protocol";
 //   - "no-verifier": the account has nothing to check this mechanism with;
 //   - "scope", "expired": a right password that is not for this service, or not any more;
+//   - "required": a right password by a mechanism that the account does not accept;
 //   - "throttled": there were too many wrong ones from its address;
 //   - "exposed": a right password that had crossed the network in clear and is not accepted any more;
 //   - "not-offered": the mechanism is not offered to this peer;

@@ -30,7 +30,9 @@ type state struct {
 	// withPassword counts the enabled accounts that have a password, withoutScram those of them of
 	// which one has no SCRAM keys.
 	withPassword, withoutScram int
-	certificates               map[string][]credentialKey // by what they are found by
+	// lackScram counts, by what they are for, the enabled accounts that could not log in by SCRAM alone.
+	lackScram    map[Scope]int
+	certificates map[string][]credentialKey // by what they are found by
 }
 
 // account is an account with its credentials, in the order of their ids. It is not changed once it
@@ -48,12 +50,12 @@ type credential struct {
 
 func newState() *state {
 	return &state{
-		domains:   map[mail.Domain]domainRecord{},
-		accounts:  map[mail.AccountID]*account{},
-		aliases:   map[mail.Address][]mail.Address{},
-		trials:    map[trialKey]trialRecord{},
-		addresses: map[mail.Address]*account{},
-
+		domains:      map[mail.Domain]domainRecord{},
+		accounts:     map[mail.AccountID]*account{},
+		aliases:      map[mail.Address][]mail.Address{},
+		addresses:    map[mail.Address]*account{},
+		lackScram:    map[Scope]int{ScopeSMTP: 0, ScopeIMAP: 0, ScopePOP3: 0, ScopeSieve: 0, ScopeWeb: 0},
+		trials:       map[trialKey]trialRecord{},
 		certificates: map[string][]credentialKey{},
 	}
 }
@@ -127,15 +129,15 @@ func (s *state) count(a *account, by int) {
 	if a.lacksScram() {
 		s.withoutScram += by
 	}
+	for _, scope := range Scopes {
+		if a.lacksScramFor(scope) {
+			s.lackScram[scope] += by
+		}
+	}
 }
 
 // isPassword reports whether a credential is something to type.
 func (c credential) isPassword() bool { return c.Kind != clientCertificate }
-
-// lacksScram reports whether the account has a password without SCRAM keys.
-func (a *account) lacksScram() bool {
-	return slices.ContainsFunc(a.credentials, func(c credential) bool { return c.isPassword() && c.Verifiers.Scram == nil })
-}
 
 // postmaster is the local part that every domain has (RFC 5321, section 4.5.1).
 const postmaster mail.LocalPart = "postmaster"
@@ -264,7 +266,10 @@ func (a *account) without(id credentialID) *account {
 
 // public returns what others may know of the account.
 func (a *account) public() Account {
-	p := Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, Quota: a.Quota, HasPassword: a.main() != nil}
+	p := Account{ID: a.id, Address: a.Address, Disabled: a.Disabled, Created: a.Created, Quota: a.Quota, Require: a.Require}
+	if c := a.main(); c != nil {
+		p.HasPassword, p.PasswordScopes = true, c.Scopes
+	}
 	for i := range a.credentials {
 		if a.credentials[i].Kind == appPassword {
 			p.AppPasswords++

@@ -55,7 +55,7 @@ func (x *Exchange) identify(ctx context.Context, b sasl.Bearer) error {
 		return refuse(reasonIdentity, nil)
 	}
 	c := &credential{0, credentialRecord{Kind: bearerToken}}
-	if r := named.admits(c, x.attempt.Service, x.directory.now()); r != "" {
+	if r := named.admits(c, x.attempt, x.directory.now()); r != "" {
 		return refuse(r, nil)
 	}
 	x.verified = verified{named, c}

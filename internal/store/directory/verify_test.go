@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"candor/internal/mail"
 	"candor/internal/store/kv"
 )
@@ -73,7 +75,7 @@ func TestVerifyAndRepair(t *testing.T) {
 			}
 			defer d.Close()
 			got, err := d.Account(t.Context(), addr(t, "ann@example.org"))
-			if all, _ := d.Accounts(t.Context()); err != nil || got != want || len(all) != 3 {
+			if all, _ := d.Accounts(t.Context()); err != nil || !cmp.Equal(got, want) || len(all) != 3 {
 				t.Errorf("the accounts are %+v, %v", all, err)
 			}
 		})

@@ -1,0 +1,90 @@
+package directory
+
+import (
+	"context"
+	"strings"
+
+	"candor/internal/mail"
+	"candor/internal/proto/sasl"
+)
+
+// Requirement is the least that an account wants of a login (specification, section 3.4).
+type Requirement string
+
+// The requirements, weakest first.
+const (
+	RequirePlainOK   Requirement = ""           // any password, by any mechanism
+	RequireScram     Requirement = "scram"      // the password never leaves the program
+	RequireScramPlus Requirement = "scram-plus" // and nobody sits between it and us
+	RequireCert      Requirement = "cert"       // a client certificate
+)
+
+// PlainOK is what RequirePlainOK is called.
+const PlainOK = "plain-ok"
+
+// ParseRequirement reads the name of a requirement. Errors: Syntax.
+func ParseRequirement(name string) (Requirement, error) {
+	switch r := Requirement(name); r {
+	case PlainOK:
+		return RequirePlainOK, nil
+	case RequireScram, RequireScramPlus, RequireCert:
+		return r, nil
+	}
+	return "", mail.Errorf(mail.Syntax, "%q is no requirement: use plain-ok, scram, scram-plus or cert", name)
+}
+
+// met reports whether a login by a mechanism is enough. A token of OAUTHBEARER is no more than a password.
+func (r Requirement) met(mechanism string) bool {
+	certificate := mechanism == sasl.External
+	switch r {
+	case RequireScram:
+		return certificate || strings.HasPrefix(mechanism, "SCRAM-")
+	case RequireScramPlus:
+		return certificate || strings.HasPrefix(mechanism, "SCRAM-") && strings.HasSuffix(mechanism, "-PLUS")
+	case RequireCert:
+		return certificate
+	}
+	return true
+}
+
+// SetRequirement says what logins of an account must be; a weaker one is refused like a wrong password. When it returns, the
+// requirement holds.
+//
+// Errors: NotFound, Syntax, Sequence (SCRAM is required, and a password has no keys for it).
+func (d *Directory) SetRequirement(ctx context.Context, a mail.Address, r Requirement) error {
+	if _, err := ParseRequirement(string(r)); err != nil && r != RequirePlainOK {
+		return err
+	}
+	return d.edit(ctx, a, func(a *account) (*account, error) {
+		if (r == RequireScram || r == RequireScramPlus) && a.lacksScram() {
+			return nil, mail.Errorf(mail.Sequence, "a password of %s has no SCRAM keys: it gets them at its next login by PLAIN, or when it is set anew", a.Address)
+		}
+		next := *a
+		next.Require = r
+		next.Generation++
+		return &next, nil
+	})
+}
+
+// SetPasswordScopes says what the main password of an account may be used for; all scopes, or none, mean everything. Bound to the
+// web, it leaves programs to app passwords.
+//
+// Errors: NotFound (the account, or its main password), Syntax.
+func (d *Directory) SetPasswordScopes(ctx context.Context, a mail.Address, scopes []Scope) error {
+	if err := checkScopes(scopes); err != nil {
+		return err
+	}
+	if len(scopes) == len(Scopes) {
+		scopes = nil
+	}
+	return d.edit(ctx, a, func(a *account) (*account, error) {
+		old := a.main()
+		if old == nil {
+			return nil, mail.Errorf(mail.NotFound, "%s has no main password", a.Address)
+		}
+		c := *old
+		c.Scopes = scopes
+		c.Generation++
+		return a.with(c), nil
+	})
+}
