@@ -7,25 +7,29 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
+	"net/smtp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/xdg-go/scram"
+
 	"candor/internal/mailtest/tool"
 )
 
 // gsaslLogin logs in as ann with the tool of GNU SASL and returns what it printed; a password that is refused gives an error.
-func gsaslLogin(t *testing.T, gsasl, protocol, cert string, port int, more ...string) (string, error) {
+func gsaslLogin(t *testing.T, gsasl, cert string, port int, more ...string) (string, error) {
 	t.Helper()
 	args := append([]string{
-		protocol, "--connect", fmt.Sprintf("127.0.0.1:%d", port), "--x509-ca-file", cert, "--authentication-id", "ann@example.org",
+		"--imap", "--connect", fmt.Sprintf("127.0.0.1:%d", port), "--x509-ca-file", cert, "--authentication-id", "ann@example.org",
 		"--password", "secret", "--hostname", hostname,
 	}, more...)
 	return output(t, "", gsasl, args...)
@@ -50,26 +54,97 @@ func TestChannelBinding(t *testing.T) {
 	t.Parallel()
 	gsasl := tool.Need(t, "gsasl")
 	s := start(t)
-	for protocol, port := range map[string]int{"--imap": s.imap, "--smtp": s.submission} {
-		out, err := gsaslLogin(t, gsasl, protocol, s.cert, port, "--mechanism", "SCRAM-SHA-256-PLUS")
-		if err != nil {
-			t.Errorf("%s: %v\n%s", protocol, err, out)
-		}
+	if out, err := gsaslLogin(t, gsasl, s.cert, s.imap, "--mechanism", "SCRAM-SHA-256-PLUS"); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
+	boundSubmission(t, s)
 	s.awaitLine("login ok", "method=SCRAM-SHA-256-PLUS", "cb=exporter", "tls.state=authenticated-bound", "svc=imap")
 	s.awaitLine("login ok", "method=SCRAM-SHA-256-PLUS", "cb=exporter", "tls.state=authenticated-bound", "svc=submission")
 
 	relay := between(t, s.imap, false)
-	if out, err := gsaslLogin(t, gsasl, "--imap", relay.cert, relay.port, "--mechanism", "SCRAM-SHA-256-PLUS"); err == nil {
+	if out, err := gsaslLogin(t, gsasl, relay.cert, relay.port, "--mechanism", "SCRAM-SHA-256-PLUS"); err == nil {
 		t.Errorf("relayed: it logged in\n%s", out)
 	}
 	s.awaitLine("login deny", "user=ann@example.org", "reason=cb-mismatch")
 
 	strip := between(t, s.imap, true)
-	if out, err := gsaslLogin(t, gsasl, "--imap", strip.cert, strip.port); err == nil {
+	if out, err := gsaslLogin(t, gsasl, strip.cert, strip.port, "--mechanism", "SCRAM-SHA-256"); err == nil {
 		t.Errorf("with the names removed: it logged in\n%s", out)
 	}
+	hiddenPlus(t, strip.port)
 	s.awaitLine("login deny", "user=ann@example.org", "reason=scram-downgrade-suspected")
+}
+
+// boundSubmission logs in to submission by another library.
+func boundSubmission(t *testing.T, s *server) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.submissions), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	state := conn.ConnectionState()
+	binding, err := scram.NewTLSExporterBinding(&state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann, err := scram.SHA256.NewClient("ann@example.org", "secret", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := smtp.NewClient(conn, hostname)
+	if err == nil {
+		err = c.Auth(plusAuth{ann.NewConversationWithChannelBinding(binding)})
+	}
+	if err != nil {
+		t.Errorf("submission: %v", err)
+	}
+}
+
+// plusAuth is SCRAM-SHA-256-PLUS for net/smtp.
+type plusAuth struct{ *scram.ClientConversation }
+
+func (a plusAuth) Start(*smtp.ServerInfo) (string, []byte, error) {
+	first, err := a.Step("")
+	return "SCRAM-SHA-256-PLUS", []byte(first), err
+}
+
+func (a plusAuth) Next(challenge []byte, more bool) ([]byte, error) {
+	if !more {
+		return nil, nil
+	}
+	response, err := a.Step(string(challenge))
+	return []byte(response), err
+}
+
+// hiddenPlus logs in through who has removed the names that bind, as a program does that could bind its login.
+func hiddenPlus(t *testing.T, port int) {
+	t.Helper()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	say := func(c io.ReadWriter, line string) (reply string) {
+		io.WriteString(c, line)
+		text := make([]byte, 4096)
+		n, err := c.Read(text)
+		if err != nil {
+			t.Fatalf("after %q: %v", line, err)
+		}
+		return string(text[:n])
+	}
+	say(conn, "") // the greeting
+	say(conn, "a STARTTLS\r\n")
+	c := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec
+	if got := say(c, "b CAPABILITY\r\n"); !strings.Contains(got, "AUTH=SCRAM-SHA-256 ") || strings.Contains(got, "-PLUS") {
+		t.Errorf("capabilities: %q", got)
+	}
+	say(c, "") // the end of CAPABILITY
+	first := base64.StdEncoding.EncodeToString([]byte("y,,n=ann@example.org,r=abcdefghijklmnop"))
+	if got := say(c, "c AUTHENTICATE SCRAM-SHA-256 "+first+"\r\n"); !strings.HasPrefix(got, "c NO [AUTHENTICATIONFAILED]") {
+		t.Errorf("AUTHENTICATE: %q", got)
+	}
 }
 
 // interceptor sits between a program and the server, with a certificate of its own for the server's name.
