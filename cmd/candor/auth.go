@@ -1,7 +1,8 @@
 package main
 
 type authCmd struct {
-	Census  authCensusCmd  `cmd:"" help:"Who logs in by what."`
-	Cache   authCacheCmd   `cmd:"" help:"The running server's memory of right passwords."`
-	Blocked authBlockedCmd `cmd:"" help:"Addresses that were blocked for their wrong logins."`
+	Census     authCensusCmd     `cmd:"" help:"Who logs in by what."`
+	Cache      authCacheCmd      `cmd:"" help:"The running server's memory of right passwords."`
+	Blocked    authBlockedCmd    `cmd:"" help:"Addresses that were blocked for their wrong logins."`
+	Mechanisms authMechanismsCmd `cmd:"" help:"Tell which login mechanisms are offered, and why others are not."`
 }

@@ -15,6 +15,7 @@ import (
 
 	"candor/internal/mail"
 	"candor/internal/server/listen"
+	"candor/internal/store/directory"
 )
 
 // config is the configuration file. What changes at run time (domains, accounts, aliases) is data
@@ -33,7 +34,7 @@ type config struct {
 	Delivery   deliveryConfig               `toml:"delivery"`
 	Limits     map[string]any               `toml:"limits"`
 	Insecure   map[string]insecureConfig    `toml:"insecure"`
-	LegacyAuth map[string]map[string]any    `toml:"legacy_auth"`
+	LegacyAuth map[string]legacyConfig      `toml:"legacy_auth"`
 	Dest       map[string]destinationConfig `toml:"destination"`
 	OAuth      map[string]*oauthConfig      `toml:"oauth"`
 	Auth       authConfig                   `toml:"auth"`
@@ -43,6 +44,7 @@ type config struct {
 	file     string
 	position map[string]int // line of a key's path, such as "listener.0.tls"
 	hostname mail.Domain
+	legacy   []directory.LegacyRule // of [legacy_auth]
 	limits   limits
 }
 

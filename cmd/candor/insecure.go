@@ -40,7 +40,7 @@ func (c *config) checkInsecure() error {
 		if i < 0 {
 			return c.refuse(at+".listener", "CFG-02", "listener %q is not the name of one: use one of %s", f.Listener, c.listenerNames())
 		}
-		networks, err := c.insecureNetworks(at, f.Networks)
+		networks, err := c.exceptedNetworks(at, "CFG-02", f.Networks)
 		if err != nil {
 			return err
 		}
@@ -109,15 +109,15 @@ func validID(id string) bool {
 // endOf is the end of a day in UTC.
 func endOf(d toml.LocalDate) time.Time { return d.AsTime(time.UTC).AddDate(0, 0, 1) }
 
-// insecureNetworks refuses networks in which others than the owner's machines are.
-func (c *config) insecureNetworks(at string, list []string) ([]netip.Prefix, error) {
+// exceptedNetworks refuses networks in which others than the owner's machines are.
+func (c *config) exceptedNetworks(at, rule string, list []string) ([]netip.Prefix, error) {
 	at += ".networks"
 	if len(list) == 0 {
-		return nil, c.refuse(at, "CFG-02", `networks is missing: name the machines, such as networks = ["10.1.2.7/32"]`)
+		return nil, c.refuse(at, rule, `networks is missing: name the machines, such as networks = ["10.1.2.7/32"]`)
 	}
 	networks, err := parsePrefixes(list)
 	if err != nil {
-		return nil, c.refuse(at, "CFG-02", "%v", err)
+		return nil, c.refuse(at, rule, "%v", err)
 	}
 	for _, n := range networks {
 		least := 16
@@ -125,7 +125,7 @@ func (c *config) insecureNetworks(at string, list []string) ([]netip.Prefix, err
 			least = 32
 		}
 		if !private(n) && n.Bits() < least {
-			return nil, c.refuse(at, "CFG-02", "%s is too large: name single machines, or public networks of at most /%d", n, least)
+			return nil, c.refuse(at, rule, "%s is too large: name single machines, or public networks of at most /%d", n, least)
 		}
 	}
 	return networks, nil

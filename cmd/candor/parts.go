@@ -94,6 +94,7 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	if err := p.loadUses(ctx, log); err != nil {
 		return nil, err
 	}
+	p.setLegacy(c)
 	if p.mailboxes, err = mailbox.Open(ctx, p.db, mailbox.Options{Quota: p.accountQuota}); err != nil {
 		return nil, fmt.Errorf("opening the mailboxes: %w", err)
 	}

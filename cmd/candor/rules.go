@@ -34,7 +34,7 @@ var defaultListeners = []listenerConfig{
 
 // check refuses what the specification, section 2.2 refuses, and fills in defaults.
 func (c *config) check() error {
-	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkInsecure, c.checkTLS, c.checkSubmission, c.checkOAuth, c.checkDNS, c.checkAuth, c.checkSMTP, c.checkDestinations, c.checkDANE, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota, c.checkRecords} {
+	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkInsecure, c.checkLegacy, c.checkTLS, c.checkSubmission, c.checkOAuth, c.checkDNS, c.checkAuth, c.checkSMTP, c.checkDestinations, c.checkDANE, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota, c.checkRecords} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -285,9 +285,6 @@ func (c *config) checkDNS() error {
 // checkLater refuses what is specified but not built: a setting that demands something must never
 // be accepted without effect.
 func (c *config) checkLater() error {
-	for id := range c.LegacyAuth {
-		return c.refuse("legacy_auth."+id, "CFG-11", "legacy mechanisms are not in this version: remove [legacy_auth.%s]", id)
-	}
 	if len(c.Outbound.SmarthostAuth) > 0 {
 		return c.refuse("outbound.smarthost_auth", "", "logging in at a smart host is not in this version: remove [outbound.smarthost_auth]")
 	}

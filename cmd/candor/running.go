@@ -157,6 +157,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	r.directory.Withhold(c.Auth.Remove)
 	r.setQuota(c)
 	r.setRecords(c)
+	r.setLegacy(c)
 	r.queue.Change(queue.Ends{Hostname: c.hostname, Local: r.local, Remote: remote})
 	r.https.end(c)
 	if err := r.doors.Change(doors); err != nil {

@@ -51,5 +51,7 @@ func TestOffers(t *testing.T) {
 	want("by rule", IMAP, sasl.CramMD5, "offered to 198.51.100.9/32, who asks for legacy.example.org until "+
 		rule.Until.Add(-1).UTC().Format("2006-01-02")+" (legacy rule panel)")
 	must(t, d.AddCertificate(t.Context(), addr(t, "bob@example.org"), NewCertificate{Name: "x", Email: mail.Address{Local: "bob", Domain: "example.org"}}))
+	d.Withhold([]string{sasl.Plain})
+	want("removed", IMAP, sasl.Plain, "not offered because [auth] remove names it")
 	want("by certificate", IMAP, sasl.External, "offered to who shows a certificate that is verified and belongs to one account")
 }
