@@ -8,6 +8,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/store/directory"
 )
 
@@ -25,8 +26,12 @@ func (c *config) checkAuth() error {
 		}
 		c.Auth.Remove[i] = m
 	}
+	unusable := append([]string{directory.IMAPLogin, directory.POP3User}, c.Auth.Remove...)
+	if len(c.OAuth) == 0 {
+		unusable = append(unusable, sasl.OAuthBearer, sasl.XOAuth2)
+	}
 	mechanisms := slices.DeleteFunc(methods, func(m string) bool {
-		return m == directory.IMAPLogin || m == directory.POP3User || slices.Contains(c.Auth.Remove, m)
+		return slices.Contains(unusable, m)
 	})
 	if len(mechanisms) == 0 {
 		return c.refuse("auth.remove", "CFG-10", "no mechanism is left by which an account could log in: keep SCRAM-SHA-256 or PLAIN")

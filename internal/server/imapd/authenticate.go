@@ -47,7 +47,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, response 
 			return nil
 		}
 		if response, err = s.ask(challenge); err != nil {
-			return err
+			return x.BrokenOff(err)
 		}
 		if done {
 			if len(response) > 0 {

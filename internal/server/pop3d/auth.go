@@ -70,7 +70,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, response 
 			return err
 		}
 		if response, err = s.prompt(challenge); err != nil {
-			return err
+			return x.BrokenOff(err)
 		}
 		if done {
 			if len(response) > 0 {

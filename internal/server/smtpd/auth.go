@@ -82,7 +82,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, initial s
 			return err
 		}
 		if response, err = s.prompt(challenge); err != nil || done {
-			return err
+			return x.BrokenOff(err)
 		}
 	}
 }

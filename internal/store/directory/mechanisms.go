@@ -37,7 +37,8 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 	case sasl.Plain, sasl.Login:
 		return true
 	case sasl.OAuthBearer, sasl.XOAuth2:
-		return d.tokens.Load() != nil
+		// No exception from encryption is one for tokens (RFC 7628, section 3).
+		return d.tokens.Load() != nil && a.Peer.Transport.State != mail.Clear
 	case sasl.ScramSHA256:
 		return s.lackScram[a.Service.scope()] == 0
 	case sasl.ScramSHA256Plus:

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +101,12 @@ func TestTokenRefusalIsSettledFirst(t *testing.T) {
 		if got := d.Stats().Refused["token-expired"]; got != 1 {
 			t.Errorf("counted %d times", got)
 		}
+		if got := x.BrokenOff(io.ErrUnexpectedEOF); Reason(got) != "token-expired" {
+			t.Errorf("the client went away with the word: %v", got)
+		}
+		if got := x.BrokenOff(sasl.ErrCancelled); !errors.Is(got, sasl.ErrCancelled) {
+			t.Errorf("the client gave up: %v", got)
+		}
 		for range 2 {
 			if _, done, err := x.Next(t.Context(), []byte{}); done || Reason(err) != "token-expired" {
 				t.Errorf("after the word: %v, %v; want the refusal", done, err)
@@ -122,6 +130,11 @@ func TestTokensOffered(t *testing.T) {
 		d.SetTokens(testTokens())
 		if got, want := offered(), []string{sasl.ScramSHA256, sasl.OAuthBearer, sasl.XOAuth2, sasl.Plain, sasl.Login}; !slices.Equal(got, want) {
 			t.Errorf("offered %v, want %v", got, want)
+		}
+		inClear := testAttempt(IMAP, "")
+		inClear.Peer.Transport.State = mail.Clear
+		if got := d.Mechanisms(inClear); slices.Contains(got, sasl.OAuthBearer) || slices.Contains(got, sasl.XOAuth2) {
+			t.Errorf("offered in clear: %v", got)
 		}
 		d.SetTokens(nil)
 		if got := offered(); slices.Contains(got, sasl.OAuthBearer) {

@@ -14,7 +14,7 @@ const (
 
 // Withholdable are the methods that Withhold takes.
 func Withholdable() []string {
-	return []string{sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.Plain, sasl.Login, IMAPLogin, POP3User}
+	return []string{sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.OAuthBearer, sasl.XOAuth2, sasl.Plain, sasl.Login, IMAPLogin, POP3User}
 }
 
 // Withhold keeps methods from being offered and taken (specification, section 3.2). Those withheld before, and not
