@@ -58,6 +58,9 @@ func TestCrash(t *testing.T) {
 		if err := load.check(t, round%100 == 99 || last); err != nil {
 			t.Fatalf("round %d: %v\n%s", round, err, tail(s.log.String()))
 		}
+		if round%50 == 49 {
+			t.Logf("%d kills: %s", round+1, load)
+		}
 	}
 	if err := load.drain(); err != nil {
 		t.Fatalf("%v\n%s", err, tail(s.log.String()))
@@ -93,7 +96,7 @@ func (s *server) killWhileStarting(after time.Duration) {
 // verify has the running server's store checked.
 func (s *server) verify(t *testing.T) {
 	t.Helper()
-	if out, err := s.try("", "verify", "--config", s.config); err != nil {
+	if out, err := s.tryFor(15*time.Minute, "", "verify", "--config", s.config); err != nil { // of gigabytes, after hundreds of rounds
 		t.Fatalf("candor verify: %v\n%s", err, tail(out))
 	}
 }

@@ -161,7 +161,12 @@ func (s *server) candor(stdin string, args ...string) string {
 }
 
 func (s *server) try(stdin string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	return s.tryFor(time.Minute, stdin, args...)
+}
+
+// tryFor is try for a command that may take long.
+func (s *server) tryFor(patience time.Duration, stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdin = strings.NewReader(stdin)
