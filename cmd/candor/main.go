@@ -28,6 +28,7 @@ type cli struct {
 	Account    accountCmd    `cmd:"" help:"Add, list and remove accounts; set passwords."`
 	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`
+	Auth       authCmd       `cmd:"" help:"Logins: by what, by whom."`
 	Queue      queueCmd      `cmd:"" help:"Look at the queue; retry or remove what waits in it."`
 	Message    messageCmd    `cmd:"" help:"Say how a message travelled."`
 	Verify     verifyCmd     `cmd:"" help:"Check every row and message of the store. Exit code 1: there is something to mend; 2: it could not be checked."`

@@ -92,7 +92,7 @@ func (s *server) login(d dialect, mechanism, user, password string) (string, err
 	switch {
 	case err != nil:
 		return "", err
-	case strings.HasPrefix(line, d.ok):
+	case strings.HasPrefix(line, d.ok), strings.HasPrefix(line, "-ERR [IN-USE]"): // another has the maildrop: the password was right
 		return "ok", nil
 	case strings.HasPrefix(line, d.deny):
 		return "refused", nil

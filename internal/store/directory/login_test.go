@@ -736,7 +736,7 @@ func TestStats(t *testing.T) {
 		_, _ = login(t, d, IMAP, sasl.Plain, "carol", "wrong")
 		want := Stats{
 			Domains: 2, Accounts: 7, Aliases: 1, WithPassword: 5,
-			Asked: 4, Logins: 2, Refused: map[string]uint64{"wrong": 1, "unknown": 1}, CacheEntries: 1, CacheHits: 1, CacheMisses: 2,
+			Asked: 4, Logins: 2, WrongLogins: 2, Refused: map[string]uint64{"wrong": 1, "unknown": 1}, CacheEntries: 1, CacheHits: 1, CacheMisses: 2,
 			ClearCredentials: newSightings().counts,
 		}
 		if diff := cmp.Diff(want, d.Stats()); diff != "" {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,6 +77,7 @@ const scenarioAlice, scenarioBob = "alice@example.org", "bob@example.org"
 
 // play plays T-CACHE and returns the outcomes.
 func play(t *testing.T, d *Directory, channel *tls.ConnectionState) []string {
+	d.Throttle([]netip.Prefix{netip.PrefixFrom(testRemote, testRemote.BitLen())}, 0)
 	s := &scenario{t: t, d: d, channel: channel}
 	for _, s.service = range []Service{Submission, IMAP, POP3} {
 		must(t, d.SetPassword(t.Context(), addr(t, scenarioAlice), "alice"))
