@@ -41,8 +41,12 @@ func TestOAuth(t *testing.T) {
 			scheme, service string
 			port            int
 		}{
-			{"imaps", "imap", s.imaps}, {"imap", "imap", s.imap}, {"smtps", "submission", s.submissions}, {"smtp", "submission", s.submission},
-			{"pop3s", "pop3", s.pop3s}, {"pop3", "pop3", s.pop3},
+			{"imaps", "imap", s.imaps},
+			{"imap", "imap", s.imap},
+			{"smtps", "submission", s.submissions},
+			{"smtp", "submission", s.submission},
+			{"pop3s", "pop3", s.pop3s},
+			{"pop3", "pop3", s.pop3},
 		} {
 			for name, token := range map[string]string{"short": good, "long": long} {
 				if out, err := s.curlBearer(curl, c.scheme, c.port, "ann@example.org", token); err != nil {
