@@ -114,8 +114,11 @@ func TestCensusIsBounded(t *testing.T) {
 			a := seenAt(IMAP, "PLAIN", "", netip.AddrFrom4(from).String())
 			d.noteCensus(outcome{attempt: a, login: fmt.Sprintf("user%d@example.org", i), err: refuse(reasonUnknown, nil)})
 			d.noteCensus(outcome{attempt: a, login: "bob@example.org", err: refuse(reasonWrong, nil)})
-			if d.census.rows > maxPendingRows {
-				t.Fatalf("%d rows in memory", d.census.rows)
+			d.census.mu.Lock()
+			rows := d.census.rows
+			d.census.mu.Unlock()
+			if rows > maxPendingRows {
+				t.Fatalf("%d rows in memory", rows)
 			}
 			if i%1000 == 0 {
 				synctest.Wait()
