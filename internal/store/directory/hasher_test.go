@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 
@@ -19,10 +18,6 @@ func occupy(t testing.TB, d *Directory) (free func()) {
 			d.hasher.release(familiar)
 		}
 	}
-}
-
-func as(ctx context.Context, r rank) context.Context {
-	return withRank(ctx, func() rank { return r })
 }
 
 // TestRanks: when there is more to hash than workers, those who are familiar are first, and when the queue is full they
