@@ -41,7 +41,7 @@ func TestCFG(t *testing.T) {
 		"CFG-06": {minimal + "min_version = \"1.1\"\n", 6, "", minimal},
 		"CFG-08": {listener("smtp", ":25", "required", ""), 9, `add reason = "…"`, listener("smtp", ":25", "required", "reason = \"a closed group\"\n")},
 		"CFG-09": {minimal + "[submission]\nrelay_networks = [\"192.0.2.0/20\"]\n", 7, "networks of at most /24", minimal + "[submission]\nrelay_networks = [\"192.0.2.0/24\"]\n"},
-		"CFG-10": {minimal + "[auth]\nremove = [\"DIGEST-MD5\"]\n", 7, "use some of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, IMAP-LOGIN, POP3-USER", minimal + "[auth]\nremove = [\"login\", \"IMAP-LOGIN\"]\n"},
+		"CFG-10": {minimal + "[auth]\nremove = [\"DIGEST-MD5\"]\n", 7, "use some of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2, PLAIN, LOGIN, IMAP-LOGIN, POP3-USER", minimal + "[auth]\nremove = [\"login\", \"IMAP-LOGIN\"]\n"},
 		"CFG-11": {minimal + "[legacy_auth.panel]\nmechanism = \"CRAM-MD5\"\n", 6, "", ""},
 		"CFG-12": {listener("imap", ":143", "required", "proxy_from = [\"0.0.0.0/0\"]\n"), 10, "", listener("imap", ":143", "required", "")},
 		"CFG-13": {minimal + "[destination.\"example.net\"]\nlevel = \"may\"\n", 6, `add reason = "…", owner = "…" and until, or use level = "auto"`, ""},
