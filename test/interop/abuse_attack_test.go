@@ -42,19 +42,25 @@ func abuse(t *testing.T, name string, prepare func(t *testing.T, s *server), att
 // than it can all the same.
 func (s *server) attack(t *testing.T) {
 	t.Helper()
-	p := s.ports
-	text, err := json.Marshal(target{s.cert, [7]int{p.smtp, p.submission, p.submissions, p.imap, p.imaps, p.pop3, p.pop3s}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.CommandContext(t.Context(), "nice", "-n", "19", os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "30m")
-	cmd.Env = append(os.Environ(), attackVariable+"="+string(text))
+	cmd.Env = append(os.Environ(), attackVariable+"="+s.target(t))
 	began, before := time.Now(), s.processorTime(t)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("the attack failed: %v\n%s", err, out)
 	}
 	t.Logf("in %s the server used %s of processor time, the attackers %s", time.Since(began).Round(time.Millisecond),
 		s.processorTime(t)-before, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(10*time.Millisecond))
+}
+
+// target is the server as an attacking process is told of it.
+func (s *server) target(t *testing.T) string {
+	t.Helper()
+	p := s.ports
+	text, err := json.Marshal(target{s.cert, [7]int{p.smtp, p.submission, p.submissions, p.imap, p.imaps, p.pop3, p.pop3s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // attacked is the server that this process attacks.
