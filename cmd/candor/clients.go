@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -75,6 +76,13 @@ func (p *parts) clientHints(ctx context.Context) ([]web.ClientHint, error) {
 			Times:    s.Times, First: s.First, Last: s.Last, Words: s.Words(""),
 		})
 	}
+	for _, r := range p.directory.Repeats() {
+		all = append(all, web.ClientHint{
+			Remote: r.Remote, Service: string(r.Service), Port: r.Port, Seen: "old-password", User: r.Account.String(),
+			Accounts: []mail.Address{r.Account}, Times: r.Times, First: r.First, Last: r.Last, Words: r.Words(),
+		})
+	}
+	slices.SortStableFunc(all, func(a, b web.ClientHint) int { return b.Last.Compare(a.Last) })
 	return all, nil
 }
 

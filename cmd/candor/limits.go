@@ -109,7 +109,7 @@ func (l *limits) rows() []limitRow {
 		timeLimit("outbound_end_timeout", &l.outEnd, 600, 10, 1800),
 		sizeLimit("peer_certificates", &l.peerCertificates, 100<<10, 16<<10, 200<<10),
 		countLimit("peer_chain", &l.peerChain, 10, 2, 100),
-		countLimit("login_counters", &l.loginCounters, 20_000, 100, 1_000_000),
+		countLimit("login_counters", &l.loginCounters, 10_000, 100, 1_000_000),
 		sizeLimit("collector_rate", &l.collectorRate, 16<<20, 64<<10, 1<<30),
 		timeLimit("collector_interval", &l.collectorInterval, 600, 1, 86400),
 	}

@@ -110,7 +110,7 @@ const (
 // delay waits until a refusal of what began at started may be told. It ends with ctx: nobody is
 // there any more to be told.
 func delay(ctx context.Context, started time.Time) {
-	t := time.NewTimer(time.Until(started.Add(refusalTime + rand.N(refusalJitter))))
+	t := time.NewTimer(max(0, time.Until(started.Add(refusalTime))) + rand.N(refusalJitter))
 	defer t.Stop()
 	select {
 	case <-t.C:
