@@ -19,7 +19,7 @@ const (
 // alarms asks every part that can find one.
 func (p *parts) alarms(c *config, now time.Time) []mail.Alarm {
 	var all []mail.Alarm
-	for _, find := range []func(*config, time.Time) []mail.Alarm{p.exceptionAlarms, p.legacyAlarms} {
+	for _, find := range []func(*config, time.Time) []mail.Alarm{p.exceptionAlarms, p.legacyAlarms, p.loginAlarms} {
 		all = append(all, find(c, now)...)
 	}
 	for _, find := range p.findings {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -15,35 +16,82 @@ import (
 	"candor/internal/store/directory"
 )
 
-type clientsCmd struct{}
+type clientsCmd struct {
+	Account string `help:"Of this account alone." placeholder:"ADDRESS"`
+}
 
-// Run lists the programs with wrong settings.
-func (*clientsCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+// clientLists are both lists in one JSON object.
+type clientLists struct {
+	WrongSettings []web.ClientHint       `json:"wrong_settings"`
+	Programs      []directory.ProgramUse `json:"programs"`
+}
+
+// Run lists the programs with wrong settings, and those of accounts.
+func (cmd *clientsCmd) Run(ctx context.Context, c *cli, std *stdio) error {
+	of, err := optionalAddress(cmd.Account)
+	if err != nil {
+		return err
+	}
 	return operate(ctx, c, func(o operator) error {
-		hints, err := o.ClientHints(ctx)
+		programs, err := o.ProgramHints(ctx, of)
 		if err != nil {
 			return err
 		}
+		hints, err := o.ClientHints(ctx)
+		if err != nil && !mail.IsKind(err, mail.Unavailable) { // where no server runs
+			return err
+		}
+		if of != (mail.Address{}) {
+			hints = slices.DeleteFunc(hints, func(h web.ClientHint) bool { return !slices.Contains(h.Accounts, of) })
+		}
 		if c.JSON {
-			out := json.NewEncoder(std.out)
-			for _, h := range hints {
-				if err := out.Encode(h); err != nil {
-					return err
-				}
-			}
-			return nil
+			return json.NewEncoder(std.out).Encode(clientLists{append([]web.ClientHint{}, hints...), append([]directory.ProgramUse{}, programs...)})
 		}
-		if len(hints) == 0 {
-			fmt.Fprintln(std.out, "No program with a wrong setting was seen since the server started.")
-			return nil
+		if err := writeHints(std.out, hints); err != nil {
+			return err
 		}
-		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "LAST\tTIMES\tFROM\tACCOUNT\tTELL THEM")
-		for _, h := range hints {
-			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", h.Last.Format(time.RFC3339), h.Times, h.Remote, hintAccounts(h), h.Words)
-		}
-		return t.Flush()
+		return writePrograms(std.out, programs)
 	})
+}
+
+func writeHints(w io.Writer, hints []web.ClientHint) error {
+	if len(hints) == 0 {
+		fmt.Fprintln(w, "No program with a wrong setting was seen since the server started.")
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "LAST\tTIMES\tFROM\tACCOUNT\tTELL THEM")
+	for _, h := range hints {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", h.Last.Format(time.RFC3339), h.Times, h.Remote, hintAccounts(h), h.Words)
+	}
+	return t.Flush()
+}
+
+// writePrograms prints the programs of accounts, each with what to tell its user below it.
+func writePrograms(w io.Writer, programs []directory.ProgramUse) error {
+	if len(programs) == 0 {
+		fmt.Fprintln(w, "Nobody has logged in within 30 days.")
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ACCOUNT\tSERVICE\tPROGRAM\tLAST LOGIN\tBY\tSTATE")
+	for _, p := range programs {
+		last := "none"
+		if !p.LastUse.IsZero() {
+			last = p.LastUse.Format(time.RFC3339)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Account, p.Service, cmp.Or(p.Program, p.Client, "-"), last, cmp.Or(p.Mechanism, "-"), p.State)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, p := range programs {
+		for _, h := range p.Hints {
+			fmt.Fprintf(w, "%s: %s\n", p.Account, h)
+		}
+	}
+	return nil
 }
 
 // hintAccounts says whose program it may be.
@@ -74,12 +122,6 @@ func (p *parts) clientHints(ctx context.Context) ([]web.ClientHint, error) {
 			Remote: s.Remote, Service: string(s.Service), Port: s.Port, Seen: s.Seen, Name: s.Name, User: s.User,
 			Accounts: p.behind(ctx, s, seen[directory.Network(s.Remote)]),
 			Times:    s.Times, First: s.First, Last: s.Last, Words: s.Words(""),
-		})
-	}
-	for _, r := range p.directory.Repeats() {
-		all = append(all, web.ClientHint{
-			Remote: r.Remote, Service: string(r.Service), Port: r.Port, Seen: "old-password", User: r.Account.String(),
-			Accounts: []mail.Address{r.Account}, Times: r.Times, First: r.First, Last: r.Last, Words: r.Words(),
 		})
 	}
 	slices.SortStableFunc(all, func(a, b web.ClientHint) int { return b.Last.Compare(a.Last) })

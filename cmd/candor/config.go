@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -46,6 +47,8 @@ type config struct {
 	hostname mail.Domain
 	legacy   []directory.LegacyRule // of [legacy_auth]
 	limits   limits
+
+	autoRetire time.Duration // of [auth]
 }
 
 type listenerConfig struct {

@@ -167,7 +167,8 @@ func TestClients(t *testing.T) {
 	secure := tls.Client(right, config)
 	io.WriteString(secure, "b LOGIN ann@example.org \"secret words\"\r\n")
 	until(t, secure, "b OK")
-	if out := s.command(t, "clients", "--json"); strings.Count(out, `"accounts":["ann@example.org"]`) != 3 || strings.Count(out, "\n") != 3 {
+	out := s.command(t, "clients", "--json")
+	if strings.Count(out, `"accounts":["ann@example.org"]`) != 3 || strings.Count(out, "\n") != 1 || !strings.Contains(out, `"programs":[{"account":"ann@example.org","svc":"imap"`) {
 		t.Errorf("after a login from there:\n%s", out)
 	}
 }

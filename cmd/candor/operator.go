@@ -47,6 +47,7 @@ type operator interface {
 	authority
 	ClientHints(context.Context) ([]web.ClientHint, error)
 	throttler
+	censor
 	importer
 	exporter
 	io.Closer

@@ -91,6 +91,7 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
 	p.directory.Withhold(c.Auth.Remove)
+	p.setAuthPolicy(c)
 	if err := p.loadUses(ctx, log); err != nil {
 		return nil, err
 	}

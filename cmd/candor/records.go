@@ -28,10 +28,15 @@ func (c *config) checkRecords() error {
 
 // setRecords puts [records] and [delivery] into force.
 func (p *parts) setRecords(c *config) {
+	p.queue.KeepRecords(c.keepDays())
+	p.local.SetKeywords(c.Delivery.TransportKeywords == nil || *c.Delivery.TransportKeywords)
+}
+
+// keepDays is how long records of single messages and logins are kept.
+func (c *config) keepDays() time.Duration {
 	days := int64(defaultKeepDays)
 	if d := c.Records.KeepDays; d != nil {
 		days = *d
 	}
-	p.queue.KeepRecords(time.Duration(days) * 24 * time.Hour)
-	p.local.SetKeywords(c.Delivery.TransportKeywords == nil || *c.Delivery.TransportKeywords)
+	return time.Duration(days) * 24 * time.Hour
 }

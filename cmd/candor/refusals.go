@@ -13,11 +13,16 @@ import (
 )
 
 type authConfig struct {
-	Remove []string `toml:"remove"`
+	Remove     []string `toml:"remove"`
+	OnExposure string   `toml:"on_exposure"`
+	AutoRetire string   `toml:"auto_retire"`
 }
 
 // checkAuth refuses to remove what there is not, and everything: CFG-10.
 func (c *config) checkAuth() error {
+	if err := c.checkAuthPolicy(); err != nil {
+		return err
+	}
 	methods := directory.Withholdable()
 	for i, m := range c.Auth.Remove {
 		m = strings.ToUpper(m)

@@ -48,6 +48,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 	if r.sockets, err = listen.OpenSockets(c.places(), files); err != nil {
 		return nil, err
 	}
+	p.directory.OnExposed(p.tellExposed(log, func() mail.Domain { return r.config().hostname }))
 	p.findings = append(p.findings, r.certificates.Alarms)
 	defer func() {
 		if err != nil {
@@ -155,6 +156,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	r.directory.SetHostname(c.hostname)
 	r.local.SetHostname(c.hostname)
 	r.directory.Withhold(c.Auth.Remove)
+	r.setAuthPolicy(c)
 	r.setQuota(c)
 	r.setRecords(c)
 	r.setLegacy(c)

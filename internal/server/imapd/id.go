@@ -13,6 +13,9 @@ const maxProgram = 80
 // id names the server, without its version, which would help an attacker most. RFC 2971.
 func (s *session) id(_ context.Context, a imap.ID) (imap.Response, error) {
 	s.program = program(a.Fields)
+	if s.account != nil {
+		s.server.directory.Introduced(s.owner, s.attempt(s.method, false))
+	}
 	s.sendf(`* ID ("name" "Candor")`)
 	return imap.Response{}, nil
 }

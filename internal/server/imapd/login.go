@@ -44,11 +44,23 @@ func (s *session) welcome(ctx context.Context, method, binding string, a directo
 		s.denied(method, a.Address.String(), "connections")
 		return imap.Response{}, err
 	}
-	s.account, s.user, s.method = account, a.Address.String(), method
+	s.account, s.owner, s.user, s.method = account, a.ID, a.Address.String(), method
 	s.conn.Authenticated()
 	s.server.stats.logins.Add(1)
 	s.logLogin(slog.LevelInfo, "login ok", slog.String("user", s.user), slog.String("method", method), slog.String("cb", binding))
+	s.alert(ctx)
 	return imap.Response{Code: "CAPABILITY " + s.capabilities(), Text: "Logged in"}, nil
+}
+
+// alert tells the owner of a password that crossed the network in clear, where that can be read by nobody else
+// (RFC 9051, section 7.1).
+func (s *session) alert(ctx context.Context) {
+	if !s.conn.UnderTLS() {
+		return
+	}
+	if text := s.server.directory.Alert(ctx, s.owner); text != "" {
+		s.sendf("* OK [ALERT] %s", text)
+	}
 }
 
 // count takes one of the account's connections, unless the client is in an exempt network. Errors: TooMany.
@@ -107,16 +119,20 @@ func (s *session) transport() mail.Transport {
 	return t
 }
 
-// sentUser returns the name in a LOGIN that is refused without being looked at, for the log.
-func sentUser(c imap.Command) string {
-	if c.Name != "LOGIN" {
-		return ""
-	}
+// overheard notes a login that was tried without encryption, and returns the name in a LOGIN. What becomes of the
+// password shows nowhere on the connection (specification, section 2.6).
+func (s *session) overheard(c imap.Command) (user string) {
 	args, err := c.Parse()
-	if err != nil {
-		return ""
+	switch a := args.(type) {
+	case imap.Login:
+		s.server.directory.InClear(s.attempt(loginMethod, false), a.User, a.Password)
+		clear(a.Password)
+		return a.User
+	case imap.Authenticate:
+		s.server.directory.InClearSASL(s.attempt(a.Mechanism, a.Initial != nil), a.Initial)
 	}
-	a := args.(imap.Login)
-	clear(a.Password)
-	return a.User
+	if err != nil && c.Name == "LOGIN" { // a literal was announced that is not invited
+		s.server.directory.InClear(s.attempt(loginMethod, false), "", nil)
+	}
+	return ""
 }

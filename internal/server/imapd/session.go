@@ -27,9 +27,10 @@ type session struct {
 	reader *imap.Reader
 	log    *slog.Logger
 
-	user     string // as logged in
-	method   string // by which
-	program  string // as the client calls itself in ID
+	user     string         // as logged in
+	method   string         // by which
+	program  string         // as the client calls itself in ID
+	owner    mail.AccountID // of account
 	account  *mailbox.Account
 	uncount  func() // gives the account's connection back; nil: not counted
 	selected *selected
@@ -284,15 +285,15 @@ func (s *session) find(c imap.Command) (*command, error) {
 	return nil, mail.Errorf(mail.Sequence, "Not allowed after login")
 }
 
-// needTLS refuses a command on a connection in clear (specification, R-20 and R-21). That a password
-// came is noted; the password is not looked at.
+// needTLS refuses a command on a connection in clear (specification, R-20 and R-21).
 func (s *session) needTLS(row *command, c imap.Command) error {
 	if row.flags&credentials == 0 {
 		return mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
+	user := s.overheard(c)
 	s.server.stats.inClear.Add(1)
-	s.conn.NoteClearLogin(sentUser(c))
-	s.denied(c.Name, sentUser(c), "cleartext-credential")
+	s.conn.NoteClearLogin(user)
+	s.denied(c.Name, user, "cleartext-credential")
 	c.Wipe()
 	return mail.Errorf(mail.NeedTLS, "Not accepted without encryption: set SSL/TLS on port 993 (or STARTTLS). "+
 		"A password just sent may have been read by others")

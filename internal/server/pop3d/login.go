@@ -1,12 +1,14 @@
 package pop3d
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"log/slog"
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/store/directory"
 )
 
@@ -102,18 +104,30 @@ func (s *session) enter(ctx context.Context, account directory.Account, mechanis
 	return ok("Logged in"), nil
 }
 
-// clearCredential counts and logs a login that was tried before TLS (specification, section 2.6).
-// The name may be logged, a password never.
+// clearCredential counts and logs a login that was tried before TLS. The name may be logged, a password never, and
+// what becomes of it shows nowhere on the connection (specification, section 2.6).
 func (s *session) clearCredential(cmd *command, args arguments) {
 	switch cmd.name {
-	case "USER", "APOP":
-		name, _ := split(args)
-		s.noteClear("POP3-"+cmd.name, string(name))
-	case "AUTH":
-		s.noteClear("AUTH", "")
-	case "PASS":
+	case "USER":
+		s.overheard = string(args)
+		s.server.Directory.InClear(s.attempt(directory.POP3User, false), s.overheard, nil)
+		s.noteClear("POP3-USER", s.overheard)
+	case "PASS": // sent without waiting for the refusal of USER
+		s.server.Directory.InClear(s.attempt(directory.POP3User, false), s.overheard, args)
 		clear(args)
+		s.overheard = ""
 		s.noteClear("POP3-PASS", "")
+	case "APOP":
+		name, _ := split(args)
+		s.server.Directory.InClear(s.attempt("APOP", true), string(name), nil)
+		s.noteClear("POP3-APOP", string(name))
+	case "AUTH":
+		mechanism, text, given := bytes.Cut(args, []byte(" "))
+		a := s.attempt(string(mechanism), given)
+		initial, _ := sasl.DecodeInitial(text)
+		clear(text)
+		s.server.Directory.InClearSASL(a, initial)
+		s.noteClear("AUTH", "")
 	}
 }
 

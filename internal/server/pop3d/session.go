@@ -24,13 +24,15 @@ type session struct {
 	conn   *listen.Conn
 	began  time.Time
 
-	state   state
-	login   string // of USER
-	utf8    bool   // RFC 6856
-	account directory.Account
-	tries   int
-	bad     int    // commands in a row
-	ended   string // why the session is over, for the log; empty: it is not
+	state state
+	login string // of USER
+	// overheard is that of a USER that was refused before TLS.
+	overheard string
+	utf8      bool // RFC 6856
+	account   directory.Account
+	tries     int
+	bad       int    // commands in a row
+	ended     string // why the session is over, for the log; empty: it is not
 
 	maildrop maildrop
 	marks    marks // dropped by RSET

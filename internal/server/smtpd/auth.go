@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/proto/smtp"
 	"candor/internal/server/listen"
 	"candor/internal/store/directory"
@@ -172,15 +174,18 @@ func tooManyLogins() smtp.Reply {
 	return smtp.NewReply(421, "4.7.0", "Too many failed logins; try later")
 }
 
-// countClearCredential notes a login that was tried where it may be overheard. The secret itself is
-// neither looked at nor kept.
-func (s *session) countClearCredential() {
-	if s.conn.UnderTLS() {
-		return
-	}
+// overheard notes a login that was tried without encryption, and returns its line without what may be a secret. What
+// becomes of that shows nowhere on the connection (specification, section 2.6).
+func (s *session) overheard(line []byte) []byte {
+	mechanism, initial, given := bytes.Cut(bytes.TrimSpace(line[len(authVerb):]), []byte(" "))
+	a := s.attempt(string(mechanism), given)
+	response, _ := sasl.DecodeInitial(bytes.TrimSpace(initial))
+	clear(initial)
+	s.server.Directory.InClearSASL(a, response)
 	s.server.counters.clearCredentials.Add(1)
 	s.conn.NoteClearLogin("")
 	s.logLogin("login deny", slog.String("reason", "cleartext-credential"))
+	return []byte(authVerb + a.Mechanism + "\r\n")
 }
 
 // maxLoggedName bounds what a stranger can write into the log as a name: more than any address has.

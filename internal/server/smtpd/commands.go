@@ -93,11 +93,9 @@ func handle[C smtp.Command](f func(*session, context.Context, C) (smtp.Reply, er
 // whose next step may be to send a secret.
 func (s *session) permit(c *command) error {
 	if c.flags&credential != 0 && !s.submission {
-		s.countClearCredential()
 		return mail.Errorf(mail.Unsupported, "No login on this port: use 465 (SSL/TLS) or 587 (STARTTLS)")
 	}
 	if c.flags&credential != 0 && !s.mayLogIn() {
-		s.countClearCredential()
 		return mail.Errorf(mail.NeedTLS, "Not accepted without encryption. If a password was just sent, it may have been read by others. See %s", s.server.helpURL())
 	}
 	if s.conn.NeedsTLS() {

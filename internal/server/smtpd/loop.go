@@ -130,6 +130,9 @@ func (s *session) run(ctx context.Context, line []byte, tooLong error) (verb str
 	if tooLong != nil {
 		return "", smtp.Reply{}, tooLong
 	}
+	if beginsAuth(line) && !s.mayLogIn() {
+		line = s.overheard(line)
+	}
 	l, err := smtp.ParseLine(line)
 	if err != nil {
 		return "", smtp.Reply{}, err

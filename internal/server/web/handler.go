@@ -65,8 +65,25 @@ type none struct{}
 
 // operations are the paths of the API: POST /v1/NAME with a JSON object.
 var operations = map[string]operation{
-	"status":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ServerStatus(ctx) }),
-	"reload":  with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Reload(ctx) }),
+	"status": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.ServerStatus(ctx) }),
+	"reload": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Reload(ctx) }),
+	"census": with(func(ctx context.Context, o *Operations, q censusRequest) (any, error) {
+		return o.CensusReport(ctx, q.Days, q.Remove)
+	}),
+	"census/rows": with(func(ctx context.Context, o *Operations, q rowsRequest) (any, error) {
+		return o.CensusRows(ctx, q.Account, q.Days)
+	}),
+	"trials": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Trials(ctx) }),
+	"trial/start": with(func(ctx context.Context, o *Operations, q trialRequest) (any, error) {
+		return o.StartTrial(ctx, q.Account, q.Remove, q.Hours)
+	}),
+	"trial/end": with(func(ctx context.Context, o *Operations, q trialRequest) (any, error) {
+		return nil, o.EndTrial(ctx, q.Account, q.Remove)
+	}),
+	"exposed": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Exposed(ctx) }),
+	"programs": with(func(ctx context.Context, o *Operations, q rowsRequest) (any, error) {
+		return o.ProgramHints(ctx, q.Account)
+	}),
 	"blocked": with(func(ctx context.Context, o *Operations, _ none) (any, error) { return o.Blocked(ctx) }),
 	"unblock": with(func(ctx context.Context, o *Operations, q unblockRequest) (any, error) {
 		found, err := o.Unblock(ctx, q.Network)

@@ -44,23 +44,17 @@ const (
 // Blocked returns the addresses whose logins are refused and the networks whose wrong ones are slowed down, those that
 // last longest first.
 func (d *Directory) Blocked(context.Context) ([]Blocked, error) {
-	all := d.throttle.list(d.now(), d.accountNames())
-	slices.SortFunc(all, func(a, b Blocked) int {
-		return cmp.Or(b.Until.Compare(a.Until), a.Network.Compare(b.Network), byDomain(a.Account, b.Account))
-	})
-	return all, nil
-}
-
-// accountNames are the accounts by the hashes of their names. The names that strangers try are kept nowhere: some are
-// passwords.
-func (d *Directory) accountNames() map[uint64]mail.Address {
 	names := map[uint64]mail.Address{}
 	d.view(func(s *state) {
 		for _, a := range s.accounts {
 			names[d.throttle.nameOf(a.Address)] = a.Address
 		}
 	})
-	return names
+	all := d.throttle.list(d.now(), names)
+	slices.SortFunc(all, func(a, b Blocked) int {
+		return cmp.Or(b.Until.Compare(a.Until), a.Network.Compare(b.Network), byDomain(a.Account, b.Account))
+	})
+	return all, nil
 }
 
 func (t *throttle) list(now time.Time, names map[uint64]mail.Address) (all []Blocked) {

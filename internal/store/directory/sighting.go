@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"candor/internal/proto/sasl"
 )
 
 // The bounds of looking at secrets that came in clear (specification, section 2.6). Whatever exceeds them is counted
@@ -69,6 +71,19 @@ func (d *Directory) InClear(a Attempt, login string, secret []byte) {
 	default:
 		clear(copied)
 		s.dropped.Add(1)
+	}
+}
+
+// InClearSASL is InClear for a SASL mechanism with its initial response, which is wiped; nil: it had none.
+func (d *Directory) InClearSASL(a Attempt, initial []byte) {
+	defer clear(initial)
+	switch parts := bytes.Split(initial, []byte{0}); {
+	case strings.EqualFold(a.Mechanism, sasl.Plain) && len(parts) == 3: // RFC 4616, section 2
+		d.InClear(a, string(parts[1]), parts[2])
+	case strings.EqualFold(a.Mechanism, sasl.Login):
+		d.InClear(a, string(initial), nil)
+	default:
+		d.InClear(a, "", nil)
 	}
 }
 

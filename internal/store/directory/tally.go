@@ -5,9 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 )
 
 const (
@@ -28,48 +26,17 @@ type tally struct {
 	origin  origin
 	count   float64 // at the time of last
 	last    time.Time
-	guesses []guessed // the latest, which count no more when they come again
+	guesses []guess // the latest, which count no more when they come again
 
 	// Of an address:
 	until   time.Time // when logins are no longer refused
 	refused uint64    // connections since they are
-
-	// Of a network and a name, the last time that a guess was made again:
-	again *caller
-}
-
-// caller is who logs in, as far as a person could recognise the program.
-type caller struct {
-	from    netip.Addr
-	service Service
-	port    uint16 // ours
-	program string
-}
-
-// programOf is how a program calls itself by ID, fit for a terminal. What it says with EHLO is a machine's name.
-func programOf(a Attempt) string {
-	if a.Service == Submission {
-		return ""
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, cut(a.Program))
 }
 
 // guess is a wrong login by what tells it from others: keyed hashes, which are nowhere but in memory.
 type guess struct {
 	name, secret uint64
 	proof        bool // it was the proof of a challenge-response mechanism: no two are alike, whatever the password was
-}
-
-// guessed is a guess with how often it was made.
-type guessed struct {
-	guess
-	times       int64
-	first, last int64 // seconds since 1970
 }
 
 // now is the count as it has faded.
@@ -94,21 +61,17 @@ func (t *tally) add(now time.Time, n float64) {
 const proofWorth = 0.25
 
 // weigh returns what a guess counts: nothing if it is among the latest, of which so many are known at most.
-func (t *tally) weigh(now time.Time, g guess, most int) float64 {
-	for i := range t.guesses {
-		if known := &t.guesses[i]; known.guess == g {
-			known.times++
-			known.last = now.Unix()
-			if g.proof {
-				return proofWorth
-			}
-			return 0
-		}
+func (t *tally) weigh(g guess, most int) float64 {
+	switch known := slices.Contains(t.guesses, g); {
+	case known && g.proof:
+		return proofWorth
+	case known:
+		return 0
 	}
 	if len(t.guesses) >= most {
 		t.guesses = slices.Delete(t.guesses, 0, 1)
 	}
-	t.guesses = append(t.guesses, guessed{g, 1, now.Unix(), now.Unix()})
+	t.guesses = append(t.guesses, g)
 	return 1
 }
 

@@ -124,37 +124,33 @@ func isGuess(err error) (secret uint64, is bool) {
 }
 
 // failed counts a refusal of a login under a name, and returns how much longer than others it is to take.
-func (t *throttle) failed(now time.Time, a Attempt, named mail.Address, err error) time.Duration {
+func (t *throttle) failed(now time.Time, from netip.Addr, named mail.Address, err error) time.Duration {
 	secret, is := isGuess(err)
 	if !is {
 		return 0
 	}
-	c := caller{plain(a.Peer.Remote.Addr()), a.Service, a.Peer.Local.Port(), programOf(a)}
-	wrong, tries, refused := t.count(now, c, guess{t.nameOf(named), secret, secret == 0})
+	from = plain(from)
+	wrong, tries, refused := t.count(now, from, guess{t.nameOf(named), secret, secret == 0})
 	if refused {
-		t.log.Warn("logins refused", "rip", c.from.String(), "tries", tries, "until", now.Add(refuseTime).UTC().Format(time.RFC3339))
+		t.log.Warn("logins refused", "rip", from.String(), "tries", tries, "until", now.Add(refuseTime).UTC().Format(time.RFC3339))
 	}
 	return slowed(wrong)
 }
 
 // count returns how many wrong logins there are now of the network under the name, and of the address; refused says
 // that this one was the last that the address had free.
-func (t *throttle) count(now time.Time, c caller, g guess) (wrong, tries int, refused bool) {
-	from := c.from
+func (t *throttle) count(now time.Time, from netip.Addr, g guess) (wrong, tries int, refused bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.counts(from) {
 		return 0, 0, false
 	}
 	pair := t.pairs.touch(origin{network(from), g.name})
-	worth := pair.weigh(now, g, maxPairGuesses)
+	worth := pair.weigh(g, maxPairGuesses)
 	pair.add(now, worth)
-	if worth == 0 {
-		pair.again = &c
-	}
 	t.accounts.touch(origin{name: g.name}).add(now, worth)
 	address := t.addresses.touch(origin{network: host(from)})
-	worth = address.weigh(now, g, maxGuesses)
+	worth = address.weigh(g, maxGuesses)
 	address.add(now, worth)
 	t.networks.touch(origin{network: network(from)}).add(now, worth)
 	t.all.add(now, worth)

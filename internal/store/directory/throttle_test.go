@@ -136,48 +136,17 @@ func TestOldPassword(t *testing.T) {
 		proof := guess{1, 0, true}
 		patient, eager := netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("198.51.100.3")
 		for range 120 {
-			d.throttle.count(time.Now(), caller{from: patient}, proof)
+			d.throttle.count(time.Now(), patient, proof)
 			time.Sleep(time.Minute)
 		}
 		if d.RefusesLogins(patient) {
 			t.Error("a program that tries every minute by SCRAM is refused")
 		}
 		for range 80 {
-			d.throttle.count(time.Now(), caller{from: eager}, proof)
+			d.throttle.count(time.Now(), eager, proof)
 		}
 		if !d.RefusesLogins(eager) {
 			t.Error("one that guesses by SCRAM is not")
-		}
-	})
-}
-
-// TestRepeats: the owner of an account hears of a program with an old password, and of nothing else.
-func TestRepeats(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *Directory) {
-		a := Attempt{Service: POP3, Mechanism: command, Program: "Mailer 3", Peer: mail.Peer{
-			Remote: netip.MustParseAddrPort("192.0.2.7:4711"), Local: netip.MustParseAddrPort("192.0.2.1:995"),
-		}}
-		began := time.Now().Unix()
-		for i := range 5 {
-			for _, name := range []string{"alice", "nobody"} {
-				_, err := d.Login(t.Context(), overTLS(t), a, name, []byte("the old one"))
-				wantKind(t, name, err, mail.AuthFailed)
-			}
-			_, err := d.Login(t.Context(), overTLS(t), a, "bob", []byte{byte('a' + i)})
-			wantKind(t, "bob", err, mail.AuthFailed)
-		}
-		all := d.Repeats()
-		if len(all) != 1 {
-			t.Fatalf("repeats: %+v", all)
-		}
-		r := all[0]
-		if r.Account.String() != "alice@example.org" || r.Times != 5 || r.Remote.String() != "192.0.2.7" || r.Port != 995 || r.Service != POP3 ||
-			r.Program != "Mailer 3" || r.First.Unix() != began || !r.Last.After(r.First) {
-			t.Errorf("repeat: %+v", r)
-		}
-		want := "Mailer 3 still uses an old password (5 tries from 192.0.2.7). Enter the new one there. Your account is not locked."
-		if got := r.Words(); got != want {
-			t.Errorf("%q, want %q", got, want)
 		}
 	})
 }
@@ -282,9 +251,9 @@ func TestTalliesAreBounded(t *testing.T) {
 	now := time.Now()
 	from := netip.MustParseAddr("192.0.2.1")
 	for i := range 10_000 {
-		tt.count(now, caller{from: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, guess{uint64(i), uint64(i), false})
+		tt.count(now, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), guess{uint64(i), uint64(i), false})
 		if i%50 == 0 {
-			tt.count(now, caller{from: from}, guess{1, 2, false})
+			tt.count(now, from, guess{1, 2, false})
 		}
 	}
 	for i, all := range []*tallies{tt.addresses, tt.networks, tt.accounts, tt.pairs} {
@@ -302,7 +271,7 @@ func BenchmarkThrottle(b *testing.B) {
 	d := withPasswords(b)
 	from := netip.MustParseAddr("192.0.2.1")
 	for i := range defaultTallies {
-		d.throttle.count(time.Now(), caller{from: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, guess{uint64(i), uint64(i), false})
+		d.throttle.count(time.Now(), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), guess{uint64(i), uint64(i), false})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

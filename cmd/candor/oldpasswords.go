@@ -3,27 +3,19 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
 	"candor/internal/store/directory"
 )
 
-type authCensusCmd struct {
-	Verifiers bool `help:"List the accounts with a password that has no SCRAM keys: one that came as a hash of another server and was not used since, for the most part."`
-}
-
 // oldPasswords is what --json prints.
 type oldPasswords struct {
 	Old []directory.OldPassword `json:"old"`
 }
 
-// Run lists old hashes.
-func (a *authCensusCmd) Run(ctx context.Context, c *cli, std *stdio) error {
-	if !a.Verifiers {
-		return errors.New("say what of: --verifiers")
-	}
+// listOldPasswords lists old hashes.
+func listOldPasswords(ctx context.Context, c *cli, std *stdio) error {
 	return operate(ctx, c, func(o operator) error {
 		all, err := o.OldPasswords(ctx)
 		if err != nil {
