@@ -11,19 +11,18 @@ import (
 
 // TestHalfOpen holds connections that never finish a handshake, or never say a word.
 func TestHalfOpen(t *testing.T) {
-	s := startBounded(t)
-	w := s.watch(t)
 	n := scale(600, 10_000)
-	hold(t, n/2, func() (net.Conn, error) {
-		c, err := dialPort(s.imaps)
-		if err == nil {
-			_, err = io.WriteString(c, "\x16\x03\x01\x02")
-		}
-		return c, err
+	abuse(t, fmt.Sprintf("%d half-open connections", n), nil, func(t *testing.T, s *server) {
+		hold(t, n/2, func() (net.Conn, error) {
+			c, err := dialPort(s.imaps)
+			if err == nil {
+				_, err = io.WriteString(c, "\x16\x03\x01\x02")
+			}
+			return c, err
+		})
+		hold(t, n/2, func() (net.Conn, error) { return dialPort(s.smtp) })
+		time.Sleep(time.Second)
 	})
-	hold(t, n/2, func() (net.Conn, error) { return dialPort(s.smtp) })
-	time.Sleep(time.Second)
-	w.judge(t, fmt.Sprintf("%d half-open connections", n))
 }
 
 // TestIdleSessions holds sessions that are logged in and wait for news, which all get it.
