@@ -329,14 +329,17 @@ func TestMutt(t *testing.T) {
 	s := start(t)
 	s.sendPlain(t, "bob@example.org", "for mutt")
 	s.waitFor(t, "bob@example.org", "for mutt")
+	// With GNU SASL, mutt chooses SCRAM-SHA-256-PLUS without data of the channel over TLS 1.3, gives it up, and over
+	// POP3 takes the answer to that for the one to its next login.
+	const unbound = "set pop_authenticators=scram-sha-256:plain\n"
 	for name, c := range map[string]struct {
 		url, more string
 	}{
 		"imaps":       {fmt.Sprintf("imaps://127.0.0.1:%d/INBOX", s.imaps), ""},
 		"STARTTLS":    {fmt.Sprintf("imap://127.0.0.1:%d/INBOX", s.imap), "set ssl_starttls=yes\nset ssl_force_tls=yes\n"},
 		"SCRAM":       {fmt.Sprintf("imaps://127.0.0.1:%d/INBOX", s.imaps), "set imap_authenticators=scram-sha-256\n"},
-		"pops":        {fmt.Sprintf("pops://127.0.0.1:%d/", s.pop3s), ""},
-		"pop by STLS": {fmt.Sprintf("pop://127.0.0.1:%d/", s.pop3), "set ssl_starttls=yes\nset ssl_force_tls=yes\n"},
+		"pops":        {fmt.Sprintf("pops://127.0.0.1:%d/", s.pop3s), unbound},
+		"pop by STLS": {fmt.Sprintf("pop://127.0.0.1:%d/", s.pop3), "set ssl_starttls=yes\nset ssl_force_tls=yes\n" + unbound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			saved := filepath.Join(t.TempDir(), "saved")

@@ -9,7 +9,7 @@ import (
 
 // ErrCancelled is returned by DecodeResponse for "*", by which a client gives an exchange up. Its
 // kind is Syntax, since SMTP answers 501 and IMAP BAD (RFC 4954, section 4; RFC 9051, section 6.2.2).
-var ErrCancelled = mail.Errorf(mail.Syntax, "authentication cancelled").With(5, 7, 0)
+var ErrCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled").With(5, 7, 0)
 
 var encoding = base64.StdEncoding.Strict()
 

@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"encoding/base64"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -211,30 +210,6 @@ func isMechanism(s string) bool {
 
 func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
-
-// DecodeResponse decodes a SASL response from base64: "=" alone is an empty one (RFC 4954, section 4).
-// The result is not nil.
-//
-// Errors: mail.Syntax.
-func DecodeResponse(s string) ([]byte, error) {
-	if s == "=" {
-		return []byte{}, nil
-	}
-	b, err := base64.StdEncoding.Strict().DecodeString(s)
-	// The package skips line ends, which cannot be part of a line.
-	if err != nil || strings.ContainsAny(s, "\r\n") {
-		return nil, argument("Response is not base64")
-	}
-	return b, nil
-}
-
-// EncodeResponse is the opposite of DecodeResponse, for an initial response.
-func EncodeResponse(b []byte) string {
-	if len(b) == 0 {
-		return "="
-	}
-	return base64.StdEncoding.EncodeToString(b)
 }
 
 func (c Helo) String() string   { return "HELO " + c.Name }

@@ -145,19 +145,6 @@ func TestBadCommand(t *testing.T) {
 	}
 }
 
-func TestResponse(t *testing.T) {
-	for in, want := range map[string]string{"=": "", "": "", "AGEAYg==": "\x00a\x00b"} {
-		if got, err := DecodeResponse(in); err != nil || got == nil || string(got) != want {
-			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"a", "AGEAYg", "AGE AYg==", "AGEAYg==\n", "AGEAYh==", "===="} {
-		if got, err := DecodeResponse(in); err == nil {
-			t.Errorf("%q: got %q, want an error", in, got)
-		}
-	}
-}
-
 func FuzzCommand(f *testing.F) {
 	for _, s := range []string{
 		"EHLO [192.0.2.1]", "MAIL FROM:<@a.example:ann@example.org> SIZE=1 BODY=8BITMIME SMTPUTF8 AUTH=<> X=y", "MAIL FROM:<> AUTH=a+2Bb@c.example REQUIRETLS",

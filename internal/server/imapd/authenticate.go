@@ -8,6 +8,7 @@ import (
 
 	"candor/internal/mail"
 	"candor/internal/proto/imap"
+	"candor/internal/proto/sasl"
 	"candor/internal/server/listen"
 	"candor/internal/store/directory"
 )
@@ -77,17 +78,10 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 	if err != nil {
 		return nil, lost(err)
 	}
+	defer clear(line)
 	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
 	if !ok {
 		return nil, mail.Errorf(mail.Syntax, "Line must end in CRLF")
 	}
-	if string(text) == "*" {
-		return nil, mail.Errorf(mail.Syntax, "Authentication cancelled")
-	}
-	response, err := imap.DecodeBase64(text)
-	clear(text)
-	if err != nil {
-		return nil, mail.Errorf(mail.Syntax, "Response is not base64")
-	}
-	return response, nil
+	return sasl.DecodeResponse(text)
 }

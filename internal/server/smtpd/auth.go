@@ -36,9 +36,6 @@ func authKeyword(s *session) []string {
 // authTooLongDetail is that of 5.5.6, which RFC 4954, section 6 registered.
 const authTooLongDetail = 6
 
-// errCancelled is the client's "*" (RFC 4954, section 4).
-var errCancelled = mail.Errorf(mail.Syntax, "Authentication cancelled").With(5, 5, 4)
-
 // authLineTooLong is R-14 (RFC 4954, section 6).
 func authLineTooLong() *mail.Error {
 	return mail.Errorf(mail.Syntax, "Authentication exchange line too long").With(5, 5, authTooLongDetail)
@@ -74,7 +71,7 @@ func (s *session) exchange(ctx context.Context, x *directory.Exchange, initial s
 	var response []byte
 	if initial != "" {
 		var err error
-		if response, err = smtp.DecodeResponse(initial); err != nil {
+		if response, err = sasl.DecodeInitial([]byte(initial)); err != nil {
 			return err
 		}
 	}
@@ -108,15 +105,12 @@ func (s *session) prompt(challenge []byte) ([]byte, error) {
 	if err != nil {
 		return nil, connectionError{err}
 	}
-	text, ok := strings.CutSuffix(string(line), "\r\n")
-	clear(line)
-	switch {
-	case !ok:
+	defer clear(line)
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok {
 		return nil, mail.Errorf(mail.Syntax, "Bare CR or LF not allowed")
-	case text == "*":
-		return nil, errCancelled
 	}
-	return smtp.DecodeResponse(text)
+	return sasl.DecodeResponse(text)
 }
 
 // connectionError marks an error after which there is nobody to answer.

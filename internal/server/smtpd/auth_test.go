@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 	"candor/internal/proto/smtp"
 )
 
@@ -16,7 +17,7 @@ func TestLoginRefusal(t *testing.T) {
 	}{
 		"not offered":  {mail.Errorf(mail.Unsupported, "x"), "504 5.5.4 Mechanism not offered: PLAIN LOGIN"},
 		"malformed":    {mail.Errorf(mail.Syntax, "x"), "501 5.5.4 x"},
-		"cancelled":    {errCancelled, "501 5.5.4 Authentication cancelled"},
+		"cancelled":    {sasl.ErrCancelled, "501 5.5.4 Authentication cancelled"},
 		"too long":     {authLineTooLong(), "500 5.5.6 Authentication exchange line too long"},
 		"backend down": {errors.New("secret"), "454 4.7.0 Temporary authentication failure"},
 		"busy":         {mail.Errorf(mail.Unavailable, "x"), "454 4.7.0 Temporary authentication failure"},

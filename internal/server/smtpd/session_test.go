@@ -21,7 +21,6 @@ import (
 
 	"candor/internal/mailtest"
 	"candor/internal/proto/sasl"
-	"candor/internal/proto/smtp"
 	"candor/internal/server/listen"
 	"candor/internal/server/smtpd"
 )
@@ -363,10 +362,10 @@ func TestScram(t *testing.T) {
 			channel = sasl.NewChannel(&cs, cs.PeerCertificates[0])
 		}
 		x := sasl.NewScramClient(tc.mechanism, channel, "ann@example.org", []byte(tc.password))
-		c.send("AUTH " + tc.mechanism + " " + smtp.EncodeResponse(x.Start()) + "\r\n")
+		c.send("AUTH " + tc.mechanism + " " + sasl.EncodeInitial(x.Start()) + "\r\n")
 		line := c.challenge()
 		for strings.HasPrefix(line, "334 ") {
-			challenge, err := smtp.DecodeResponse(strings.TrimSpace(line[4:]))
+			challenge, err := sasl.DecodeResponse([]byte(strings.TrimSpace(line[4:])))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -374,11 +373,7 @@ func TestScram(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := smtp.EncodeResponse(response)
-			if len(response) == 0 {
-				text = ""
-			}
-			c.send(text + "\r\n")
+			c.send(sasl.Encode(response) + "\r\n")
 			line = c.challenge()
 		}
 		if !strings.HasPrefix(line, tc.code) || !strings.Contains(w.Logged.String(), "method="+tc.mechanism+" "+tc.logged) {

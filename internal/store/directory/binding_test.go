@@ -246,3 +246,21 @@ func TestNeverOffered(t *testing.T) {
 		t.Errorf("counted %d, want %d", got, len(refused)+1)
 	}
 }
+
+// TestGivenUp: who chooses a bound login without being able to is told what to set.
+func TestGivenUp(t *testing.T) {
+	d := withPasswords(t)
+	here := connectTLS(t, newCertificate(t))
+	for mechanism, want := range map[string]string{
+		sasl.Plain: "Authentication cancelled",
+		sasl.ScramSHA256Plus: "Your program gave up the login by SCRAM-SHA-256-PLUS; set another login method there, " +
+			"for example SCRAM-SHA-256",
+	} {
+		x, err := d.StartSASL(t.Context(), overTLS(t), Attempt{Service: POP3, Mechanism: mechanism, Peer: here.server})
+		must(t, err)
+		got := mail.AsError(x.BrokenOff(sasl.ErrCancelled))
+		if got.Text != want || got.Kind != mail.Syntax {
+			t.Errorf("%s: %q, kind %v; want %q", mechanism, got.Text, got.Kind, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"crypto"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -183,4 +184,21 @@ func (x *Exchange) accept(a *account, c *credential) error {
 		return refuse(reasonWrong, errChanging)
 	}
 	return nil
+}
+
+// BrokenOff returns how an exchange ends of which the client has not answered a challenge, because of err: with the
+// refusal of which that was the word, if the connection was lost, for programs go away with it; else with err. A
+// program that gives up a login bound to the connection is told what to set, since some choose it without being able
+// to: mutt with GNU SASL does, and shows this to its user.
+func (x *Exchange) BrokenOff(err error) error {
+	switch {
+	case x.refusal != nil && err != nil && !mail.IsKind(err, mail.Syntax):
+		return x.refusal
+	case errors.Is(err, sasl.ErrCancelled):
+		if other, binds := strings.CutSuffix(x.attempt.Mechanism, "-PLUS"); binds {
+			return mail.Wrap(mail.Syntax, err, "Your program gave up the login by "+x.attempt.Mechanism+
+				"; set another login method there, for example "+other)
+		}
+	}
+	return err
 }

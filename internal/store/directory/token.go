@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 
-	"candor/internal/mail"
 	"candor/internal/proto/sasl"
 )
 
@@ -61,13 +60,4 @@ func (x *Exchange) identify(ctx context.Context, b sasl.Bearer) error {
 	}
 	x.verified = verified{named, c}
 	return nil
-}
-
-// BrokenOff returns how an exchange ends of which the client has not answered a challenge, because of err: with the
-// refusal of which that was the word, if the connection was lost, for programs go away with it; else with err.
-func (x *Exchange) BrokenOff(err error) error {
-	if x.refusal != nil && err != nil && !mail.IsKind(err, mail.Syntax) {
-		return x.refusal
-	}
-	return err
 }
