@@ -14,8 +14,8 @@ type Requirement string
 // The requirements, weakest first.
 const (
 	RequirePlainOK   Requirement = ""           // any password, by any mechanism
-	RequireScram     Requirement = "scram"      // the password never leaves the program
-	RequireScramPlus Requirement = "scram-plus" // and nobody sits between it and us
+	RequireScram     Requirement = "scram"      // no password leaves the program: SCRAM, or a token of an issuer
+	RequireScramPlus Requirement = "scram-plus" // SCRAM, and nobody sits between the program and us
 	RequireCert      Requirement = "cert"       // a client certificate
 )
 
@@ -33,12 +33,13 @@ func ParseRequirement(name string) (Requirement, error) {
 	return "", mail.Errorf(mail.Syntax, "%q is no requirement: use plain-ok, scram, scram-plus or cert", name)
 }
 
-// met reports whether a login by a mechanism is enough. A token of OAUTHBEARER is no more than a password.
+// met reports whether a login by a mechanism is enough. Who sits between learns a token like a password, but it is soon worth
+// nothing: it does in place of SCRAM, not of channel binding.
 func (r Requirement) met(mechanism string) bool {
 	certificate := mechanism == sasl.External
 	switch r {
 	case RequireScram:
-		return certificate || strings.HasPrefix(mechanism, "SCRAM-")
+		return certificate || strings.HasPrefix(mechanism, "SCRAM-") || mechanism == sasl.OAuthBearer || mechanism == sasl.XOAuth2
 	case RequireScramPlus:
 		return certificate || strings.HasPrefix(mechanism, "SCRAM-") && strings.HasSuffix(mechanism, "-PLUS")
 	case RequireCert:

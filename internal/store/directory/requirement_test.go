@@ -12,8 +12,8 @@ import (
 )
 
 func TestRequirementMet(t *testing.T) {
-	all := []string{"EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "OAUTHBEARER", "PLAIN", "LOGIN", "IMAP-LOGIN", "POP3-USER", "CRAM-MD5"}
-	for name, accepted := range map[string]int{"plain-ok": len(all), "scram": 5, "scram-plus": 3, "cert": 1} {
+	all := []string{"EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN", "IMAP-LOGIN", "POP3-USER", "CRAM-MD5"}
+	for name, accepted := range map[string]int{"plain-ok": len(all), "scram": 7, "scram-plus": 3, "cert": 1} {
 		r, err := ParseRequirement(name)
 		must(t, err)
 		for i, m := range all {

@@ -118,6 +118,24 @@ func TestTokenRefusalIsSettledFirst(t *testing.T) {
 	})
 }
 
+// TestTokenRequired: a token does for an account that wants no password sent, not for one that wants more.
+func TestTokenRequired(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *Directory) {
+		d.SetTokens(testTokens())
+		for _, c := range []struct {
+			require Requirement
+			want    string
+		}{
+			{RequireScram, "alice@example.org"}, {RequireScramPlus, "required"}, {RequireCert, "required"}, {RequirePlainOK, "alice@example.org"},
+		} {
+			must(t, d.SetRequirement(t.Context(), addr(t, "alice@example.org"), c.require))
+			if got := result(byToken(t, d, sasl.OAuthBearer, "alice", "for/alice/example.org")); got != c.want {
+				t.Errorf("%q: %s, want %s", c.require, got, c.want)
+			}
+		}
+	})
+}
+
 func TestTokensOffered(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
 		offered := func() []string { return d.Mechanisms(testAttempt(IMAP, "")) }
