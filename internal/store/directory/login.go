@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -77,14 +78,15 @@ func (d *Directory) current(v verified) (same bool) {
 }
 
 // decide checks the password of a principal. It costs one argon2id, whatever comes out, but for an app password
-// that is right and one that the cache knows.
+// that is right and one that the cache knows; also for these where they will be refused for their address.
 func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p principal, password []byte) (verified, error) {
 	if p.account == nil {
 		return verified{}, d.pretend(ctx, reasonUnknown, password)
 	}
+	blocked := d.throttle.willRefuse(d.now(), a.Peer.Remote.Addr())
 	if c := p.account.generatedAs(password); c != nil {
-		if r := p.account.admits(c, a, d.now()); r != "" {
-			return verified{}, d.pretend(ctx, r, password)
+		if r := p.account.admits(c, a, d.now()); r != "" || blocked {
+			return verified{}, d.pretend(ctx, cmp.Or(r, reasonThrottled), password)
 		}
 		return verified{p.account, c}, nil
 	}
@@ -98,7 +100,7 @@ func (d *Directory) decide(ctx context.Context, e mail.Encrypted, a Attempt, p p
 	v := verified{p.account, c}
 	in := newDecision(e, a, p, c, password)
 	refused := p.account.admits(c, a, d.now())
-	if refused == "" && d.cache.holds(in) {
+	if refused == "" && !blocked && d.cache.holds(in) {
 		return v, nil
 	}
 	right, err := d.matches(ctx, v, password)

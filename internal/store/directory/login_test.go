@@ -284,13 +284,19 @@ func TestRefusalEndsWithCaller(t *testing.T) {
 func TestEqualWork(t *testing.T) {
 	d := open(t, newMemDB(), Options{Cost: Cost{Memory: defaultMemory / 4}})
 	must(t, d.AddDomain(t.Context(), "example.org"))
-	for _, a := range []string{"alice@example.org", "off@example.org"} {
+	for _, a := range []string{"alice@example.org", "off@example.org", "apps@example.org"} {
 		_, err := d.AddAccount(t.Context(), addr(t, a), "secret")
 		must(t, err)
 	}
+	_, err := d.AddAccount(t.Context(), addr(t, "programs@example.org"), "")
+	must(t, err)
 	must(t, d.SetDisabled(t.Context(), addr(t, "off@example.org"), true))
-	names := []string{"alice", "carol", "off", "postmaster"}
-	quickest := []time.Duration{time.Hour, time.Hour, time.Hour, time.Hour}
+	for i := range 8 { // of an account with a main password, and of one without
+		appPasswordOf(t, d, "apps@example.org", NewAppPassword{Name: fmt.Sprint(i)})
+		appPasswordOf(t, d, "programs@example.org", NewAppPassword{Name: fmt.Sprint(i)})
+	}
+	names := []string{"alice", "carol", "off", "postmaster", "apps", "programs"}
+	quickest := slices.Repeat([]time.Duration{time.Hour}, len(names))
 	for try := range 200 {
 		for i, name := range names {
 			started := time.Now()

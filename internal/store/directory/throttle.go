@@ -171,18 +171,34 @@ func slowed(wrong int) time.Duration {
 	return slower[min(wrong-slowFrom, len(slower)-1)]
 }
 
-// refuses reports whether logins from an address are refused now.
+// refuses reports whether logins from an address are refused now, and counts one that is.
 func (t *throttle) refuses(now time.Time, from netip.Addr) bool {
-	from = plain(from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.addresses.find(origin{network: host(from)})
-	if a == nil || !now.Before(a.until) || !t.counts(from) {
+	a := t.blocked(now, from)
+	if a == nil {
 		return false
 	}
 	a.refused++
 	t.refused++
 	return true
+}
+
+// willRefuse reports whether a login from an address would be refused now, right or wrong.
+func (t *throttle) willRefuse(now time.Time, from netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.blocked(now, from) != nil
+}
+
+// blocked returns the tally of an address from which logins are refused now, or nil. mu is held.
+func (t *throttle) blocked(now time.Time, from netip.Addr) *tally {
+	from = plain(from)
+	a := t.addresses.find(origin{network: host(from)})
+	if a == nil || !now.Before(a.until) || !t.counts(from) {
+		return nil
+	}
+	return a
 }
 
 // rank is that of a login from an address under a name that is of p, who may not exist.
