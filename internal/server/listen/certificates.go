@@ -190,6 +190,9 @@ func validity(x *x509.Certificate, now time.Time) string {
 // choose returns the certificate for the name in hello that suits the client best, and the default
 // one for a name that is unknown or absent: it never fails (RFC 6066, section 3).
 func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *certificate {
+	if len(s.list) == 1 {
+		return s.list[0]
+	}
 	name := strings.ToLower(hello.ServerName)
 	if name != "" {
 		if cert := suited(hello, s.list, name); cert != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -225,7 +226,7 @@ func (c *Conn) close() {
 	if c.tls != nil {
 		c.tls.CloseWrite() // close_notify
 	}
-	if c.Buffered() > 0 || c.early() != nil {
+	if c.Buffered() > 0 || errors.Is(c.early(), ErrEarlyData) {
 		c.linger()
 	}
 	c.wire.TCPConn.Close()
