@@ -45,19 +45,20 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, er
 // MaySend reports whether an account may use a as reverse-path or author: whatever address leads to
 // that account and nowhere else, be it its own (with any "+" detail), an alias or postmaster's. A
 // catch-all gives no right: it takes what is left over, and any name in it may become somebody's
-// tomorrow. The null reverse-path is everybody's.
+// tomorrow. The null reverse-path is everybody's. An account that is disabled, or gone, may send as nobody: its sessions
+// may be open still.
 //
 // Errors: Forbidden.
 func (d *Directory) MaySend(ctx context.Context, id mail.AccountID, a mail.Address) error {
-	if a == (mail.Address{}) {
-		return nil
-	}
 	var r resolver
 	var enabled bool
 	d.view(func(s *state) {
 		r = d.resolve(s, a)
 		enabled = s.accounts[id] != nil && !s.accounts[id].Disabled
 	})
+	if enabled && a == (mail.Address{}) {
+		return nil
+	}
 	alone := len(r.Accounts) == 1 && r.Accounts[0].Account == id && len(r.Forward) == 0
 	if !enabled || !alone || r.caught || r.excess {
 		return mail.Errorf(mail.Forbidden, "%s is not an address of this account", a)

@@ -175,8 +175,10 @@ func TestMaySend(t *testing.T) {
 		t.Errorf("the null reverse-path: %v", err)
 	}
 	must(t, d.SetDisabled(t.Context(), ann.Address, true))
-	wantKind(t, "a disabled account", d.MaySend(t.Context(), ann.ID, ann.Address), mail.Forbidden)
-	wantKind(t, "no account", d.MaySend(t.Context(), 0, ann.Address), mail.Forbidden)
+	for _, a := range []mail.Address{ann.Address, {}} {
+		wantKind(t, "a disabled account", d.MaySend(t.Context(), ann.ID, a), mail.Forbidden)
+		wantKind(t, "no account", d.MaySend(t.Context(), 0, a), mail.Forbidden)
+	}
 }
 
 func FuzzCanonical(f *testing.F) {
