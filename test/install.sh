@@ -2,8 +2,8 @@
 # Installs from Debian the programs that the tests drive, and the C compiler that the race detector needs. Without root or
 # sudo it names them and goes on: the tests that need them are then skipped, and say so.
 set -u
-programs="swaks curl openssl mbsync fetchmail mutt doveadm msmtp gsasl python3 postfix systemd-analyze systemd-socket-activate adduser gcc testssl sslscan haproxy"
-packages="swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl curl openssl isync libsasl2-modules fetchmail mutt dovecot-core msmtp gsasl python3 postfix ca-certificates systemd adduser gcc libc6-dev testssl.sh sslscan haproxy"
+programs="swaks curl openssl mbsync fetchmail mutt doveadm msmtp gsasl python3 postfix systemd-analyze systemd-socket-activate adduser gcc testssl sslscan haproxy thunderbird Xvfb gnutls-cli"
+packages="swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl curl openssl isync libsasl2-modules fetchmail mutt dovecot-core msmtp gsasl python3 postfix ca-certificates systemd adduser gcc libc6-dev testssl.sh sslscan haproxy thunderbird xvfb gnutls-bin"
 
 missing=
 for p in $programs; do

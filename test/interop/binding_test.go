@@ -38,8 +38,14 @@ func gsaslLogin(t *testing.T, gsasl, cert string, port int, more ...string) (str
 // awaitLine waits until a line of the log has all parts.
 func (s *server) awaitLine(parts ...string) {
 	s.t.Helper()
+	s.awaitLineAfter(0, parts...)
+}
+
+// awaitLineAfter is awaitLine for what is logged behind the first octets.
+func (s *server) awaitLineAfter(octets int, parts ...string) {
+	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		for line := range strings.Lines(s.log.String()) {
+		for line := range strings.Lines(s.log.String()[octets:]) {
 			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
 				return
 			}
