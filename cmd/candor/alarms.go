@@ -92,9 +92,11 @@ func (r *running) watchAlarms() (stop func()) {
 				last, cancel := context.WithTimeout(context.Background(), saveTime)
 				defer cancel()
 				r.saveUses(last, r.log)
+				r.saveSettings(last, r.log, 0)
 				return
 			case <-tick.C:
 				r.saveUses(ctx, r.log)
+				r.saveSettings(ctx, r.log, settingsRest)
 			}
 		}
 	})

@@ -38,7 +38,7 @@ func (cmd *clientsCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 			return err
 		}
 		hints, err := o.ClientHints(ctx)
-		if err != nil && !mail.IsKind(err, mail.Unavailable) { // where no server runs
+		if err != nil {
 			return err
 		}
 		if of != (mail.Address{}) {
@@ -56,7 +56,7 @@ func (cmd *clientsCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 
 func writeHints(w io.Writer, hints []web.ClientHint) error {
 	if len(hints) == 0 {
-		fmt.Fprintln(w, "No program with a wrong setting was seen since the server started.")
+		fmt.Fprintln(w, "No program with a wrong setting was seen within 30 days.")
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -115,25 +115,23 @@ const hintMemory = 30 * 24 * time.Hour
 
 // clientHints links the wrong settings that were seen to accounts.
 func (p *parts) clientHints(ctx context.Context) ([]web.ClientHint, error) {
-	seen := p.directory.SeenFrom(time.Now().Add(-hintMemory))
+	now := time.Now()
+	seen := p.directory.SeenFrom(now.Add(-hintMemory))
 	var all []web.ClientHint
-	for _, s := range p.wrongSettings.List() {
+	for _, s := range p.wrongSettings.List(now) {
 		all = append(all, web.ClientHint{
 			Remote: s.Remote, Service: string(s.Service), Port: s.Port, Seen: s.Seen, Name: s.Name, User: s.User,
 			Accounts: p.behind(ctx, s, seen[directory.Network(s.Remote)]),
 			Times:    s.Times, First: s.First, Last: s.Last, Words: s.Words(""),
 		})
 	}
-	slices.SortStableFunc(all, func(a, b web.ClientHint) int { return b.Last.Compare(a.Last) })
 	return all, nil
 }
 
 // behind returns the account that a program named, or else neighbours.
 func (p *parts) behind(ctx context.Context, s listen.WrongSetting, neighbours []mail.Address) []mail.Address {
-	if a, err := mail.ParseAddress(s.User); err == nil {
-		if account, err := p.directory.Account(ctx, a); err == nil {
-			return []mail.Address{account.Address}
-		}
+	if a, known := p.named(ctx, s.User); known {
+		return []mail.Address{a}
 	}
 	return neighbours
 }

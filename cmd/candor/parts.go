@@ -46,19 +46,22 @@ type parts struct {
 	alarmLog  alarmLog
 	findings  []func(now time.Time) []mail.Alarm // of parts that only a running server has
 
-	// Only in a running server.
 	exceptionUses listen.Uses
 	wrongSettings listen.WrongSettings
-	memory        *listen.Budget // that the doors share
-	smtp          *smtpd.Server
-	imap          *imapd.Server
-	pop3          *pop3d.Server
+	settingsSaved time.Time // when saveSettings last did
+
+	// Only in a running server.
+	memory *listen.Budget // that the doors share
+	smtp   *smtpd.Server
+	imap   *imapd.Server
+	pop3   *pop3d.Server
 }
 
 // operations are what an operator can do with the parts.
 func (p *parts) operations(status func(context.Context) (web.Status, error)) *web.Operations {
 	return &web.Operations{
 		Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue, Status: status, Store: p.db, Limits: p.limits,
+		Hints: p.clientHints,
 	}
 }
 
@@ -92,7 +95,7 @@ func openParts(ctx context.Context, c *config, log *slog.Logger) (_ *parts, err 
 	}
 	p.directory.Withhold(c.Auth.Remove)
 	p.setAuthPolicy(c)
-	if err := p.loadUses(ctx, log); err != nil {
+	if err := errors.Join(p.loadUses(ctx, log), p.loadSettings(ctx, log)); err != nil {
 		return nil, err
 	}
 	p.setLegacy(c)

@@ -59,7 +59,7 @@ func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *ru
 		return nil, err
 	}
 	operations := p.operations(r.status)
-	operations.Reconfigure, operations.Hints = r.reload, p.clientHints
+	operations.Reconfigure = r.reload
 	r.https, err = openHTTP(c, operations, r.sockets, r.certificates, web.Metrics(p.sources(r.doors, r.certificates)...), log)
 	return r, err
 }

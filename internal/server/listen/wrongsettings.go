@@ -10,20 +10,25 @@ import (
 	"time"
 )
 
-// maxWrongSettings bounds what is remembered; the longest unseen goes first.
-const maxWrongSettings = 1000
+const (
+	// maxWrongSettings bounds what is remembered; the longest unseen goes first.
+	maxWrongSettings = 1000
+	// settingMemory is how long it is remembered: as long as a login tells who is behind an address (specification,
+	// section 2.7).
+	settingMemory = 30 * 24 * time.Hour
+)
 
 // WrongSetting is a program that is set to the wrong kind of encryption for its port, as far as the connection tells.
 type WrongSetting struct {
-	Remote  netip.Addr // the last one within the address or /64
-	Service Service
-	Port    uint16 // ours
-	Seen    string // "tls", "text", "silence", "sslv2", or "credential" sent in clear
-	Name    string // the server name that the program asked for; empty if it did not
-	User    string // as it was sent; empty if none was
-	Times   int64
-	First   time.Time
-	Last    time.Time
+	Remote  netip.Addr `json:"rip"` // the last one within the address or /64
+	Service Service    `json:"svc"`
+	Port    uint16     `json:"lport"`          // ours
+	Seen    string     `json:"seen"`           // "tls", "text", "silence", "sslv2", or "credential" sent in clear
+	Name    string     `json:"sni,omitempty"`  // the server name that the program asked for; empty if it did not
+	User    string     `json:"user,omitempty"` // as it was sent; empty if none was
+	Times   int64      `json:"times"`
+	First   time.Time  `json:"first"`
+	Last    time.Time  `json:"last"`
 }
 
 // settingKey tells programs apart.
@@ -33,33 +38,39 @@ type settingKey struct {
 	seen    string
 }
 
-// WrongSettings remembers the programs with wrong settings that were seen last. Its zero value is ready, and its
-// methods may be called concurrently.
+// WrongSettings remembers the programs with wrong settings that were seen in the last 30 days. Its zero value is ready, and
+// its methods may be called concurrently.
 type WrongSettings struct {
 	mu    sync.Mutex
 	known map[settingKey]*WrongSetting
 }
 
 // note adds s, or counts it with what is known of the same program.
-func (w *WrongSettings) note(network netip.Prefix, s WrongSetting) {
-	k := settingKey{network, s.Port, s.Seen}
+func (w *WrongSettings) note(s WrongSetting) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.known == nil {
-		w.known = map[settingKey]*WrongSetting{}
-	}
-	old := w.known[k]
-	if old == nil {
-		if len(w.known) >= maxWrongSettings {
-			w.forgetOldest()
-		}
+	old := w.known[s.key()]
+	if old == nil || s.Last.Sub(old.Last) >= settingMemory {
 		s.First, s.Times = s.Last, 1
-		w.known[k] = &s
+		w.put(&s)
 		return
 	}
 	old.Remote, old.Last = s.Remote, s.Last
 	old.Name, old.User = cmp.Or(s.Name, old.Name), cmp.Or(s.User, old.User)
 	old.Times++
+}
+
+func (s *WrongSetting) key() settingKey { return settingKey{prefixOf(s.Remote), s.Port, s.Seen} }
+
+// put remembers s, for which there may have to be made room. mu is held.
+func (w *WrongSettings) put(s *WrongSetting) {
+	if w.known == nil {
+		w.known = map[settingKey]*WrongSetting{}
+	}
+	if len(w.known) >= maxWrongSettings && w.known[s.key()] == nil {
+		w.forgetOldest()
+	}
+	w.known[s.key()] = s
 }
 
 // forgetOldest makes room. mu is held.
@@ -74,13 +85,24 @@ func (w *WrongSettings) forgetOldest() {
 	delete(w.known, oldest)
 }
 
+// Restore remembers what List returned before, such as in an earlier run.
+func (w *WrongSettings) Restore(all []WrongSetting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range all {
+		w.put(&s)
+	}
+}
+
 // List returns what is known, the newest first.
-func (w *WrongSettings) List() []WrongSetting {
+func (w *WrongSettings) List(now time.Time) []WrongSetting {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := make([]WrongSetting, 0, len(w.known))
 	for _, s := range w.known {
-		all = append(all, *s)
+		if now.Sub(s.Last) < settingMemory {
+			all = append(all, *s)
+		}
 	}
 	slices.SortFunc(all, func(a, b WrongSetting) int {
 		return cmp.Or(b.Last.Compare(a.Last), a.Remote.Compare(b.Remote), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Seen, b.Seen))
@@ -134,5 +156,5 @@ func (c *Conn) remember(s WrongSetting) {
 		return
 	}
 	s.Remote, s.Service, s.Port, s.Last = c.remote.Addr(), c.listener.Service, c.local.Port(), time.Now()
-	w.note(c.prefix, s)
+	w.note(s)
 }

@@ -3,6 +3,7 @@ package listen
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestWrongSettings(t *testing.T) {
 	}
 	ts.stop()
 	got := map[string]WrongSetting{}
-	for _, s := range wrong.List() {
+	for _, s := range wrong.List(time.Now()) {
 		got[s.Seen] = s
 	}
 	if len(got) != 4 {
@@ -79,18 +80,40 @@ func TestWrongSettingWords(t *testing.T) {
 	}
 }
 
-// TestWrongSettingsBound: strangers cannot fill the memory; the newest are kept.
+// TestWrongSettingsBound: strangers cannot fill the memory; the newest are kept, for 30 days, also over a restart.
 func TestWrongSettingsBound(t *testing.T) {
-	var w WrongSettings
 	start := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
-	network := func(i int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
+	setting := func(i int) WrongSetting {
+		return WrongSetting{
+			Remote: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), Port: 143, Seen: "tls", Last: start.Add(time.Duration(i) * time.Second),
+		}
 	}
+	var before WrongSettings
 	for i := range maxWrongSettings + 10 {
-		w.note(network(i), WrongSetting{Remote: network(i).Addr(), Port: 143, Seen: "tls", Last: start.Add(time.Duration(i) * time.Second)})
+		before.note(setting(i))
 	}
-	all := w.List()
-	if len(all) != maxWrongSettings || all[0].Remote != network(maxWrongSettings+9).Addr() || all[len(all)-1].Remote != network(10).Addr() {
-		t.Errorf("%d remembered, from %v to %v", len(all), all[len(all)-1].Remote, all[0].Remote)
+	now := start.Add(time.Hour)
+	var w WrongSettings
+	w.Restore(before.List(now))
+	for name, w := range map[string]*WrongSettings{"before": &before, "restored": &w} {
+		all := w.List(now)
+		if len(all) != maxWrongSettings || all[0] != before.List(now)[0] || all[0].Remote != setting(maxWrongSettings+9).Remote || all[len(all)-1].Remote != setting(10).Remote {
+			t.Errorf("%s: %d remembered, from %v to %v", name, len(all), all[len(all)-1].Remote, all[0].Remote)
+		}
+	}
+	w.note(setting(20))
+	w.note(setting(maxWrongSettings + 10))
+	again := slices.IndexFunc(w.List(now), func(s WrongSetting) bool { return s.Times == 2 })
+	if all := w.List(now); len(all) != maxWrongSettings || again < 0 || all[again].Remote != setting(20).Remote {
+		t.Errorf("%d remembered; the one at %d came again", len(all), again)
+	}
+	if all := w.List(setting(maxWrongSettings + 9).Last.Add(settingMemory)); len(all) != 1 {
+		t.Errorf("%d remembered after 30 days", len(all))
+	}
+	late := setting(30)
+	late.Last = late.Last.Add(settingMemory)
+	w.note(late)
+	if all := w.List(late.Last); all[0].Times != 1 || all[0].First != late.Last {
+		t.Errorf("after 30 days it is not new: %+v", all[0])
 	}
 }

@@ -24,15 +24,8 @@ type ClientHint struct {
 	Words    string         `json:"words"`
 }
 
-// ClientHints returns the programs with wrong settings that were seen since the start, the newest first.
-//
-// Errors: Unavailable where no server runs.
-func (o *Operations) ClientHints(ctx context.Context) ([]ClientHint, error) {
-	if o.Hints == nil {
-		return nil, mail.Errorf(mail.Unavailable, "the server is not running; it knows the programs that it has seen since its start")
-	}
-	return o.Hints(ctx)
-}
+// ClientHints returns the programs with wrong settings that were seen in the last 30 days, the newest first.
+func (o *Operations) ClientHints(ctx context.Context) ([]ClientHint, error) { return o.Hints(ctx) }
 
 // ClientHints returns the programs with wrong settings.
 func (c *Client) ClientHints(ctx context.Context) ([]ClientHint, error) {

@@ -25,7 +25,7 @@ type Operations struct {
 	Queue     *queue.Queue
 	Store     *kv.Engine
 	Status    func(context.Context) (Status, error)
-	Hints     func(context.Context) ([]ClientHint, error) // nil where no server runs
+	Hints     func(context.Context) ([]ClientHint, error)
 	// Reconfigure reads the configuration again and returns since when it is in force; nil where no server runs.
 	Reconfigure func() (time.Time, error)
 	Limits      message.Limits // of reading messages
