@@ -38,7 +38,7 @@ func TestCFG(t *testing.T) {
 		},
 		"CFG-04": {listener("imap", ":993", "required", ""), 9, `use tls = "implicit", or port 143 for STARTTLS`, listener("imap", ":993", "implicit", "")},
 		"CFG-05": {listener("submission", ":25", "required", ""), 7, `use service = "submission" on port 465 with tls = "implicit"`, listener("submission", ":465", "implicit", "")},
-		"CFG-06": {minimal + "min_version = \"1.1\"\n", 6, "", minimal},
+		"CFG-06": {minimal + "min_version = \"1.1\"\n", 6, "remove min_version", minimal},
 		"CFG-08": {listener("smtp", ":25", "required", ""), 9, `add reason = "…"`, listener("smtp", ":25", "required", "reason = \"a closed group\"\n")},
 		"CFG-09": {minimal + "[submission]\nrelay_networks = [\"192.0.2.0/20\"]\n", 7, "networks of at most /24", minimal + "[submission]\nrelay_networks = [\"192.0.2.0/24\"]\n"},
 		"CFG-10": {minimal + "[auth]\nremove = [\"DIGEST-MD5\"]\n", 7, "use some of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, OAUTHBEARER, XOAUTH2, PLAIN, LOGIN, IMAP-LOGIN, POP3-USER", minimal + "[auth]\nremove = [\"login\", \"IMAP-LOGIN\"]\n"},
@@ -70,7 +70,11 @@ func TestCFG(t *testing.T) {
 		"CFG-04 implicit on 587": {listener("submission", ":587", "implicit", ""), 9, `use tls = "required"`, listener("submission", ":587", "required", "")},
 		"CFG-04 implicit on 25":  {listener("smtp", ":25", "implicit", ""), 9, `use tls = "opportunistic"`, listener("smtp", ":25", "opportunistic", "")},
 		"CFG-01 on submission":   {listener("submission", ":587", "opportunistic", ""), 9, `use tls = "required"`, listener("submission", ":587", "required", "")},
-		"CFG-01 on 465":          {listener("submission", ":465", "opportunistic", ""), 9, "", listener("submission", ":465", "implicit", "")},
+		"CFG-01 on 465":          {listener("submission", ":465", "opportunistic", ""), 9, `use tls = "implicit"`, listener("submission", ":465", "implicit", "")},
+		"CFG-06 a number":        {minimal + "min_version = 1.2\n", 6, "remove min_version", minimal},
+		"CFG-04 smtp on 465":     {listener("smtp", ":465", "implicit", ""), 7, "use port 25", listener("smtp", ":25", "opportunistic", "")},
+		"CFG-04 http on 143":     {listener("http", ":143", "implicit", ""), 7, "use port 443", listener("http", ":443", "implicit", "")},
+		"CFG-09 mapped":          {minimal + "[submission]\nrelay_networks = [\"::ffff:0.0.0.0/96\"]\n", 7, "networks of at most /24", minimal + "[submission]\nrelay_networks = [\"::ffff:192.0.2.0/120\"]\n"},
 		"CFG-05 by auth":         {listener("smtp", ":25", "opportunistic", "auth = true\n"), 7, "nobody logs in on port 25", listener("smtp", ":25", "opportunistic", "")},
 	} {
 		t.Run(rule, func(t *testing.T) {

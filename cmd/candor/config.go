@@ -52,13 +52,13 @@ type config struct {
 }
 
 type listenerConfig struct {
-	Service  string `toml:"service"`
-	Address  string `toml:"address"`
-	TLS      string `toml:"tls"`
-	Name     string `toml:"name"`
-	Hostname string `toml:"hostname"`
-	Reason   string `toml:"reason"`
-	Auth     *bool  `toml:"auth"`
+	Service  string   `toml:"service"`
+	Address  string   `toml:"address"`
+	TLS      modeWord `toml:"tls"`
+	Name     string   `toml:"name"`
+	Hostname string   `toml:"hostname"`
+	Reason   string   `toml:"reason"`
+	Auth     *bool    `toml:"auth"`
 
 	ProxyFrom       []string `toml:"proxy_from"`
 	ProxyTLSTrusted *string  `toml:"proxy_tls_trusted"`
@@ -76,8 +76,8 @@ type tlsConfig struct {
 	Key          string              `toml:"key"`
 	Certificates []certificateConfig `toml:"certificate"`
 	Roots        string              `toml:"roots"`
-	MinVersion   string              `toml:"min_version"`
-	Suites       []string            `toml:"suites"`
+	MinVersion   any                 `toml:"min_version"`
+	Suites       any                 `toml:"suites"`
 }
 
 type certificateConfig struct {
@@ -187,6 +187,7 @@ var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into .* of type (.
 var typeWords = map[string]string{
 	"string": `text in quotes, such as "x"`, "*string": `text in quotes, such as "x"`, "bool": "true or false", "*bool": "true or false", "int64": "a whole number", "toml.LocalDate": "a date, such as 2026-12-31",
 	"[]string":              `a list, such as ["x", "y"]`,
+	"main.modeWord":         "one of " + modeWords,
 	"[]main.listenerConfig": "a table of a list, [[listener]]", "[]main.certificateConfig": "a table of a list, [[tls.certificate]]",
 }
 

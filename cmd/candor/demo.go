@@ -129,7 +129,7 @@ func showDemo(ctx context.Context, w io.Writer, c *config, people []person) erro
 }
 
 // demoAddress returns where the service listens in the given mode.
-func (c *config) demoAddress(service, mode string) (string, error) {
+func (c *config) demoAddress(service string, mode modeWord) (string, error) {
 	for _, l := range c.Listeners {
 		if l.Service == service && l.TLS == mode {
 			host, port := bind(l.Address)

@@ -24,7 +24,7 @@ func (c *config) pairs() []listen.Pair {
 
 // listenerOf makes the policy of a listener, without what needs other files.
 func (c *config) listenerOf(l listenerConfig) listen.Listener {
-	modes := map[string]listen.Mode{modeImplicit: listen.Implicit, modeRequired: listen.Required, modeOpportunistic: listen.Opportunistic, modeNone: listen.None}
+	modes := map[modeWord]listen.Mode{modeImplicit: listen.Implicit, modeRequired: listen.Required, modeOpportunistic: listen.Opportunistic, modeNone: listen.None}
 	hostname := c.hostname
 	if l.Hostname != "" {
 		hostname, _ = mail.ParseDomain(l.Hostname) // checked

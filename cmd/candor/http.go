@@ -107,7 +107,7 @@ func (l httpListener) from() *listen.Proxies {
 func (c *config) httpListeners() (all []httpListener) {
 	for _, l := range c.Listeners {
 		if l.Service == "http" {
-			all = append(all, httpListener{listen.Place{Name: l.Name, Address: l.Address}, l.TLS, strings.Join(l.ProxyFrom, ",")})
+			all = append(all, httpListener{listen.Place{Name: l.Name, Address: l.Address}, string(l.TLS), strings.Join(l.ProxyFrom, ",")})
 		}
 	}
 	return all

@@ -11,6 +11,11 @@ import (
 	"candor/internal/mail"
 )
 
+// modeWord is a TLS mode, or what stands in its place.
+type modeWord string
+
+const modeWords = `"implicit", "required", "opportunistic", "none"`
+
 // The four TLS modes by the words of the specification, section 2.1.
 const (
 	modeImplicit      = "implicit"
@@ -157,9 +162,9 @@ func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) 
 	switch l.TLS {
 	case modeImplicit, modeRequired, modeOpportunistic, modeNone:
 	case "":
-		return c.refuse(at("tls"), "", "listener %s has no tls mode: set tls to one of implicit, required, opportunistic, none", l.Address)
+		return c.refuse(at("tls"), "", "listener %s has no tls mode: set tls to one of %s", l.Address, modeWords)
 	default:
-		return c.refuse(at("tls"), "", "tls %q says nothing definite: use one of implicit, required, opportunistic, none", l.TLS)
+		return c.refuse(at("tls"), "", "tls %q says nothing definite: use one of %s", l.TLS, modeWords)
 	}
 	login := l.Service == "submission" || l.Service == "imap" || l.Service == "pop3"
 	switch {
@@ -168,7 +173,11 @@ func (c *config) checkMode(at func(string) string, l *listenerConfig, port int) 
 	case l.Auth != nil:
 		return c.refuse(at("auth"), "", "auth is not a setting: submission, imap and pop3 offer it after TLS, smtp never. Remove it")
 	case login && l.TLS == modeOpportunistic:
-		return c.refuse(at("tls"), "CFG-01", `opportunistic is refused where people log in, since their password could travel in clear: use tls = "required"`)
+		return c.refuse(at("tls"), "CFG-01", `opportunistic is refused where people log in, since their password could travel in clear: use tls = %q`, legalMode(l.Service, port))
+	case isOneOf(port, 465, 993, 995) && l.Service == "smtp":
+		return c.refuse(at("service"), "CFG-04", "servers send mail to port 25, never to port %d, which speaks TLS from the first byte: use port 25", port)
+	case isOneOf(port, 25, 587, 143, 110) && l.Service == "http":
+		return c.refuse(at("service"), "CFG-04", "port %d is for mail: use port 443 for HTTP", port)
 	case isOneOf(port, 465, 993, 995) && l.TLS != modeImplicit:
 		return c.refuse(at("tls"), "CFG-04", `port %d speaks TLS from the first byte: use tls = "implicit", or port %d for STARTTLS`, port, map[int]int{465: 587, 993: 143, 995: 110}[port])
 	case (isOneOf(port, 25, 587, 143, 110) || l.Service == "smtp") && l.TLS == modeImplicit:
@@ -223,13 +232,10 @@ func (c *config) checkTLS() error {
 	if t.Cert == "" && len(t.Certificates) == 0 {
 		return c.refuse("tls", "", `no certificate: set cert = "tls/cert.pem" and key = "tls/key.pem" under [tls] ('candor quickstart' makes a pair)`)
 	}
-	if v := t.MinVersion; v != "" && v != "1.2" && v != "1.3" {
-		return c.refuse("tls.min_version", "CFG-06", `TLS %s is refused: use min_version = "1.2", or leave it out`, v)
+	if t.MinVersion != nil {
+		return c.refuse("tls.min_version", "CFG-06", `TLS 1.2 and 1.3 are always both on, and nothing older: remove min_version. For single old machines there is [insecure] with allow = "tls1.0"`)
 	}
-	if t.MinVersion != "" {
-		return c.refuse("tls.min_version", "CFG-06", "TLS 1.2 and 1.3 are always both on: remove min_version")
-	}
-	if len(t.Suites) > 0 {
+	if t.Suites != nil {
 		return c.refuse("tls.suites", "CFG-06", "the cipher suites are those of RFC 9325 and cannot be changed: remove suites")
 	}
 	return nil
@@ -316,6 +322,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf(`%q is not a network: write it like "192.0.2.0/24"`, s)
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	return p.Masked(), nil
 }

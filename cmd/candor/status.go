@@ -83,7 +83,7 @@ var loginServices = map[string]directory.Service{"submission": directory.Submiss
 func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 	var all []web.ListenerStatus
 	for _, l := range c.Listeners {
-		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: l.TLS, Login: "never"}
+		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: string(l.TLS), Login: "never"}
 		listener := c.listenerOf(l)
 		s.Floor, s.FloorSource = listener.Floor()
 		if service, is := loginServices[l.Service]; is {
