@@ -25,7 +25,7 @@ func (s *session) capabilities() string {
 	if s.account == nil && s.conn.CanStartTLS() && !s.conn.UnderTLS() {
 		list = append(list, "STARTTLS")
 	}
-	if s.account == nil && s.server.directory.Withheld(loginMethod) {
+	if s.account == nil && s.server.directory.Hidden(s.attempt(loginMethod, false)) {
 		list = append(list, "LOGINDISABLED")
 	}
 	if s.account == nil {

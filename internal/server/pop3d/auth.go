@@ -15,7 +15,11 @@ import (
 
 // saslCapability names the SASL capability: the mechanisms for this connection. RFC 5034, section 3.
 func (s *session) saslCapability() string {
-	return "SASL " + strings.Join(s.mechanisms(), " ")
+	offered := s.mechanisms()
+	if len(offered) == 0 {
+		return ""
+	}
+	return "SASL " + strings.Join(offered, " ")
 }
 
 func (s *session) mechanisms() []string { return s.server.Directory.Mechanisms(s.attempt("", false)) }

@@ -18,8 +18,8 @@ func (s *session) user(ctx context.Context, args arguments) (reply, error) {
 	if len(args) == 0 {
 		return reply{}, mail.Errorf(mail.Syntax, "a name is expected")
 	}
-	if s.server.Directory.Withheld(directory.POP3User) {
-		err := s.server.Directory.NotOffered(ctx, s.attempt(directory.POP3User, false))
+	if attempt := s.attempt(directory.POP3User, false); s.server.Directory.Hidden(attempt) {
+		err := s.server.Directory.NotOffered(ctx, attempt)
 		s.notOffered(string(args), directory.POP3User, err)
 		return reply{}, mail.Wrap(mail.Unsupported, err, "USER is not offered; use AUTH")
 	}
@@ -28,7 +28,7 @@ func (s *session) user(ctx context.Context, args arguments) (reply, error) {
 }
 
 func (s *session) userCapability() string {
-	if s.server.Directory.Withheld(directory.POP3User) {
+	if s.server.Directory.Hidden(s.attempt(directory.POP3User, false)) {
 		return ""
 	}
 	return "USER"

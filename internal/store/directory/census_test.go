@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -258,6 +259,9 @@ func TestRetire(t *testing.T) {
 		}
 		_, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		wantKind(t, "a retired mechanism", err, mail.Unsupported)
+		if got, want := wordsOf(d, IMAP, sasl.ScramSHA256), "not offered because nobody has used it since 2000-01-01 ([auth] auto_retire)"; got != want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
 		d.SetPolicy(Policy{})
 		if got := offered(); !slices.Contains(got, sasl.ScramSHA256) || len(d.Retirements()) != 0 {
 			t.Errorf("without auto_retire: %q, %+v", got, d.Retirements())
@@ -285,6 +289,9 @@ func TestTrial(t *testing.T) {
 		if got := at("203.0.113.1"); !slices.Contains(got, sasl.Login) {
 			t.Errorf("elsewhere: %q", got)
 		}
+		if got, want := wordsOf(d, POP3, sasl.Login), "offered, but not to 198.51.100.0/24 until 2000-01-02 00:00 UTC (trial of alice@example.org)"; got != want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
 		time.Sleep(25 * time.Hour)
 		if got := at("198.51.100.200"); !slices.Contains(got, sasl.Login) {
 			t.Errorf("after its end: %q", got)
@@ -292,6 +299,55 @@ func TestTrial(t *testing.T) {
 		if all, err := d.Trials(ctx); err != nil || len(all) != 1 || all[0].Mechanism != "LOGIN" {
 			t.Errorf("trials: %+v, %v", all, err)
 		}
+		if got := wordsOf(d, POP3, sasl.Login); got != "offered" {
+			t.Errorf("after its end it is %q", got)
+		}
 		wantKind(t, "ending it twice", d.EndTrial(ctx, addr(t, "alice@example.org"), "LOGIN"), mail.NotFound)
 	})
+}
+
+// TestTrialOfCommand: LOGIN of IMAP and USER of POP3 can be tried without like mechanisms, for that is what census proposes.
+func TestTrialOfCommand(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *Directory) {
+		const alice = "alice@example.org"
+		at := func(s Service, command, from string) string {
+			a := seenAt(s, command, "", from)
+			account, err := d.Login(t.Context(), overTLS(t), a, alice, []byte("alice"))
+			if got := result(account, err); d.Hidden(a) != (got == "not-offered") {
+				t.Errorf("%s is hidden: %t, but a login by it is %q", command, d.Hidden(a), got)
+			}
+			return result(account, err)
+		}
+		elsewhere := map[string]string{IMAPLogin: "203.0.113.1", POP3User: "192.0.2.1"}
+		for _, command := range passwordCommands {
+			s := map[string]Service{IMAPLogin: IMAP, POP3User: POP3}[command]
+			if got := at(s, command, "198.51.100.9"); got != alice {
+				t.Errorf("before: %s", got)
+			}
+			must(t, second(d.StartTrial(t.Context(), addr(t, alice), command, time.Hour)))
+			if got := at(s, command, "198.51.100.10"); got != "not-offered" {
+				t.Errorf("%s in the trial: %s", command, got)
+			}
+			if got := at(s, command, elsewhere[command]); got != alice {
+				t.Errorf("%s elsewhere: %s", command, got)
+			}
+			if got := wordsOf(d, s, command); !strings.HasPrefix(got, "offered, but not to 198.51.100.0/24") {
+				t.Errorf("it is %q", got)
+			}
+		}
+		d.Withhold([]string{IMAPLogin})
+		if got := wordsOf(d, IMAP, IMAPLogin) + wordsOf(d, Submission, IMAPLogin); got != "not offered because [auth] remove names it" {
+			t.Errorf("removed: %q", got)
+		}
+	})
+}
+
+// wordsOf is what is said of a method.
+func wordsOf(d *Directory, s Service, method string) string {
+	for _, o := range d.Offers(s) {
+		if o.Mechanism == method {
+			return o.Words()
+		}
+	}
+	return ""
 }

@@ -20,7 +20,7 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 	if err := d.demand(e, a); err != nil {
 		return Account{}, err
 	}
-	if d.Withheld(a.Mechanism) {
+	if d.Hidden(a) {
 		return Account{}, d.NotOffered(ctx, a)
 	}
 	started := time.Now()

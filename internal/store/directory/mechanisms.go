@@ -23,12 +23,24 @@ func (d *Directory) Mechanisms(a Attempt) []string {
 	var offered []string
 	d.view(func(s *state) {
 		for _, m := range mechanisms {
-			if !d.Withheld(m) && !d.census.isRetired(m) && !s.hides(m, a, d.now()) && d.offers(s, m, a) {
+			if !d.hides(s, m, a) && d.offers(s, m, a) {
 				offered = append(offered, m)
 			}
 		}
 	})
 	return offered
+}
+
+// hides reports whether a method, a mechanism or a command, is kept from who makes attempt a: by the operator, for want of
+// use or by a trial.
+func (d *Directory) hides(s *state, method string, a Attempt) bool {
+	return d.Withheld(method) || d.census.isRetired(method) || s.trialOf(method, a, d.now()) != nil
+}
+
+// Hidden reports whether the command of attempt a, IMAPLogin or POP3User, is neither to be announced nor taken.
+func (d *Directory) Hidden(a Attempt) (hidden bool) {
+	d.view(func(s *state) { hidden = d.hides(s, a.Mechanism, a) })
+	return hidden
 }
 
 // offers reports whether a mechanism is offered to who makes attempt a.

@@ -17,6 +17,7 @@ type Offer struct {
 	Mechanism string         `json:"mechanism"`
 	Offered   bool           `json:"offered"`
 	To        string         `json:"to,omitempty"`      // of one that is offered to some alone
+	NotTo     string         `json:"not_to,omitempty"`  // from whom trials hide one that is offered
 	Because   string         `json:"because,omitempty"` // of one that is not offered
 	Lacking   []mail.Address `json:"lacking"`           // the accounts for whose sake it is not offered
 }
@@ -27,9 +28,16 @@ func (o *Offer) Words() string {
 	case !o.Offered:
 		return "not offered because " + o.Because
 	case o.To != "":
-		return "offered to " + o.To
+		return "offered to " + o.To + o.except()
 	}
-	return "offered"
+	return "offered" + o.except()
+}
+
+func (o *Offer) except() string {
+	if o.NotTo == "" {
+		return ""
+	}
+	return ", but not to " + o.NotTo
 }
 
 // never are the mechanisms that are recognised and refused, with the reason.
@@ -41,13 +49,17 @@ var never = []struct{ mechanism, because string }{
 	{"ANONYMOUS", "nobody is let in without a name"},
 }
 
-// Offers tells of every mechanism whether it is offered to programs that connect to a service by TLS (specification,
+// Offers tells of every mechanism, and of the command that does without one, whether it is offered to programs that connect to a service by TLS (specification,
 // section 3.2).
 func (d *Directory) Offers(service Service) []Offer {
 	var all []Offer
 	d.view(func(s *state) {
-		for _, m := range mechanisms {
-			all = append(all, d.offer(s, m, service))
+		for _, m := range slices.Concat(mechanisms, service.commands()) {
+			o := d.offer(s, m, service)
+			if o.Offered {
+				o.NotTo = s.trialWords(m, d.now())
+			}
+			all = append(all, o)
 		}
 	})
 	for _, n := range never {
@@ -61,9 +73,23 @@ func (d *Directory) Offers(service Service) []Offer {
 	return all
 }
 
+// commands are those of a service that carry a password without SASL.
+func (s Service) commands() []string {
+	switch s {
+	case IMAP:
+		return []string{IMAPLogin}
+	case POP3:
+		return []string{POP3User}
+	}
+	return nil
+}
+
 func (d *Directory) offer(s *state, mechanism string, service Service) Offer {
 	if d.Withheld(mechanism) {
 		return notOffered(mechanism, "[auth] remove names it", nil)
+	}
+	if r := d.census.retirement(mechanism); r != nil {
+		return notOffered(mechanism, fmt.Sprintf("nobody has used it since %s ([auth] auto_retire)", r.unusedSince().Format(time.DateOnly)), nil)
 	}
 	switch mechanism {
 	case sasl.ScramSHA256, sasl.ScramSHA256Plus:
@@ -127,6 +153,18 @@ func (r *LegacyRule) words() string {
 		to = append(to, "who asks for "+string(r.Hostname))
 	}
 	return fmt.Sprintf("%s until %s (legacy rule %s)", strings.Join(to, ", "), r.Until.Add(-1).UTC().Format(time.DateOnly), r.ID)
+}
+
+// trialWords tell from whom trials hide a method; "": from nobody.
+func (s *state) trialWords(method string, now time.Time) string {
+	var all []string
+	for k, t := range s.trials {
+		if a := s.accounts[k.account]; a != nil && k.mechanism == method && t.runs(now) {
+			all = append(all, fmt.Sprintf("%s until %s (trial of %s)", strings.Join(words(t.Networks), ", "), t.Until.UTC().Format("2006-01-02 15:04 UTC"), a.Address))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, " and to ")
 }
 
 func words(networks []netip.Prefix) (all []string) {

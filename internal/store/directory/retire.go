@@ -106,6 +106,18 @@ func (c *census) publish() {
 	c.retired.Store(&retired)
 }
 
+// retirement returns what is known of a mechanism that has ended, or nil.
+func (c *census) retirement(mechanism string) *mechanismRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.methods[mechanism]
+	if r == nil || r.Retired.IsZero() {
+		return nil
+	}
+	found := *r
+	return &found
+}
+
 // isRetired reports whether a mechanism has ended.
 func (c *census) isRetired(mechanism string) bool { return (*c.retired.Load())[mechanism] }
 

@@ -59,24 +59,27 @@ func (s *state) readTrial(name, value []byte) error {
 	return nil
 }
 
-// hides reports whether a trial hides a mechanism from who makes an attempt.
-func (s *state) hides(mechanism string, a Attempt, now time.Time) bool {
+// runs reports whether a trial is under way.
+func (t *trialRecord) runs(now time.Time) bool { return !now.Before(t.From) && now.Before(t.Until) }
+
+// trialOf returns a trial that hides a method from who makes an attempt, or nil.
+func (s *state) trialOf(method string, a Attempt, now time.Time) *trialRecord {
 	for k, t := range s.trials {
-		if k.mechanism == mechanism && !now.Before(t.From) && now.Before(t.Until) && slices.Contains(t.Networks, network(a.Peer.Remote.Addr())) {
-			return true
+		if k.mechanism == method && t.runs(now) && slices.Contains(t.Networks, network(a.Peer.Remote.Addr())) {
+			return &t
 		}
 	}
-	return false
+	return nil
 }
 
-// StartTrial hides a mechanism for some time from all networks from which the account has logged in within 30 days.
+// StartTrial hides a mechanism, IMAPLogin or POP3User for some time from all networks from which the account has logged in within 30 days.
 // Other accounts see it neither from there.
 //
 // Errors: NotFound (the account, or no network is known), Syntax.
 func (d *Directory) StartTrial(ctx context.Context, a mail.Address, mechanism string, lasting time.Duration) (Trial, error) {
 	mechanism = method(mechanism)
-	if !slices.Contains(mechanisms, mechanism) {
-		return Trial{}, mail.Errorf(mail.Syntax, "only SASL mechanisms that are offered can be hidden: see 'candor auth mechanisms'")
+	if !slices.Contains(mechanisms, mechanism) && !slices.Contains(passwordCommands, mechanism) {
+		return Trial{}, mail.Errorf(mail.Syntax, "only what is offered can be hidden: see 'candor auth mechanisms'")
 	}
 	if lasting <= 0 || lasting > maxTrial {
 		return Trial{}, mail.Errorf(mail.Syntax, "a trial lasts from 1 to %d hours", maxTrial/time.Hour)

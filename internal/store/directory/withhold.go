@@ -12,6 +12,9 @@ const (
 	POP3User  = "POP3-USER"
 )
 
+// passwordCommands are both.
+var passwordCommands = []string{IMAPLogin, POP3User}
+
 // Withholdable are the methods that Withhold takes.
 func Withholdable() []string {
 	return []string{sasl.ScramSHA256Plus, sasl.ScramSHA256, sasl.OAuthBearer, sasl.XOAuth2, sasl.Plain, sasl.Login, IMAPLogin, POP3User}
