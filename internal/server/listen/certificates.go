@@ -212,12 +212,12 @@ func (s *certificateSet) choose(hello *tls.ClientHelloInfo) *certificate {
 
 // serve chooses the certificate for hello and notes it on its connection, which a channel may be bound to (RFC 5929,
 // section 4).
-func (s *certificateSet) serve(hello *tls.ClientHelloInfo) *tls.Certificate {
+func (s *certificateSet) serve(hello *tls.ClientHelloInfo) *certificate {
 	cert := s.choose(hello)
 	if w, ok := hello.Conn.(*wire); ok {
 		w.served = cert.Leaf
 	}
-	return cert.serve()
+	return cert
 }
 
 // suited returns the first certificate for name that the client supports, or else the first for name.

@@ -56,3 +56,37 @@ func TestServedCertificate(t *testing.T) {
 		}
 	}
 }
+
+// anyName keeps one session, and has it for whatever name.
+type anyName struct{ tls.ClientSessionCache }
+
+func (c anyName) Get(string) (*tls.ClientSessionState, bool) { return c.ClientSessionCache.Get("") }
+func (c anyName) Put(_ string, s *tls.ClientSessionState)    { c.ClientSessionCache.Put("", s) }
+
+// TestTicketsOfOneCertificate: a session is not resumed under a name that another certificate is shown for (RFC 6066,
+// section 3): the channel would be bound to one that the client has not seen.
+func TestTicketsOfOneCertificate(t *testing.T) {
+	t.Parallel()
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Implicit}}, Handlers: map[Service]Handler{IMAP: echo},
+		Certificates: certificates(t,
+			writePair(t, template(string(testHost), "imap.example.org"), ecdsaKey(t)), writePair(t, template("other.example.org"), ecdsaKey(t))),
+	})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := clientTLS()
+		config.MaxVersion = version
+		config.ClientSessionCache = anyName{tls.NewLRUClientSessionCache(1)}
+		for _, step := range []struct {
+			name    string
+			resumes bool
+		}{{"imap.example.org", false}, {string(testHost), true}, {"unknown.example.org", true}, {"other.example.org", false}, {"other.example.org", true}, {string(testHost), false}} {
+			config.ServerName = step.name
+			c := tls.Client(ts.dial(t, 0), config)
+			expect(t, c, "hello\r\n") // the ticket comes with the first record
+			if got := c.ConnectionState().DidResume; got != step.resumes {
+				t.Errorf("version %x, %s: resumed: %t, want %t", version, step.name, got, step.resumes)
+			}
+			c.Close()
+		}
+	}
+}

@@ -62,11 +62,18 @@ type ticketKey struct {
 	made time.Time
 }
 
+// of is the key for sessions that began with a certificate. No other one's ticket resumes them: a client is sent no
+// certificate then, and would go on with one that it was shown under another name (RFC 6066, section 3).
+func (k *ticketKey) of(c *certificate) [32]byte {
+	return sha256.Sum256(slices.Concat(k.key[:], c.Leaf.Raw))
+}
+
 // variant is what configurations of one service differ in.
 type variant struct {
-	tolerant bool                // without ALPN, for odd senders to a public MX
-	demands  *ClientCertificates // nil: the client is not asked for a certificate
-	obsolete bool                // for a client with an exception
+	certificate *certificate
+	tolerant    bool                // without ALPN, for odd senders to a public MX
+	demands     *ClientCertificates // nil: the client is not asked for a certificate
+	obsolete    bool                // for a client with an exception
 }
 
 func newServiceTLS(s Service, c *Certificates) *serviceTLS {
@@ -76,12 +83,10 @@ func newServiceTLS(s Service, c *Certificates) *serviceTLS {
 // outer is the configuration that a connection begins with: it only finds the current one.
 func (s *serviceTLS) outer(v variant) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols[s.service], GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		v.tolerant = s.service == SMTP && s.tolerates(hello.SupportedProtos)
-		config, set := s.config(v)
-		// A resumed session is sent no certificate: this is the one that its first handshake was given, since tickets
-		// end with the set.
-		set.serve(hello)
-		return config, nil
+		its := v
+		its.tolerant = s.service == SMTP && s.tolerates(hello.SupportedProtos)
+		its.certificate = s.certificates.current.Load().serve(hello)
+		return s.config(its), nil
 	}}
 }
 
@@ -106,7 +111,7 @@ func (s *serviceTLS) accept(clients [][sha256.Size]byte) {
 	s.configs = nil // those of listeners that are gone
 }
 
-func (s *serviceTLS) config(v variant) (*tls.Config, *certificateSet) {
+func (s *serviceTLS) config(v variant) *tls.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refresh(time.Now())
@@ -118,7 +123,7 @@ func (s *serviceTLS) config(v variant) (*tls.Config, *certificateSet) {
 		c = s.build(v)
 		s.configs[v] = c
 	}
-	return c, s.set
+	return c
 }
 
 // refresh makes new ticket keys when the newest is 12 h old or the certificates have changed.
@@ -154,13 +159,12 @@ func allowObsolete(c *tls.Config) {
 }
 
 func (s *serviceTLS) build(v variant) *tls.Config {
-	set := s.set
 	c := &tls.Config{
 		MinVersion:       tls.VersionTLS12,
 		CipherSuites:     suites,
 		CurvePreferences: groups,
 		NextProtos:       protocols[s.service],
-		GetCertificate:   func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return set.serve(h), nil },
+		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return v.certificate.serve(), nil },
 		// Our answers are buffered up to whole records; small first records would only cost more writes.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -175,7 +179,7 @@ func (s *serviceTLS) build(v variant) *tls.Config {
 	}
 	keys := make([][32]byte, len(s.keys))
 	for i, k := range s.keys {
-		keys[i] = k.key
+		keys[i] = k.of(v.certificate)
 	}
 	c.SetSessionTicketKeys(keys)
 	return c
