@@ -72,20 +72,19 @@ func besiege(t *testing.T, b bots) {
 	user.judge(t)
 }
 
-// judge holds the user to 99 logins of 100 within a second. In the short form other tests run meanwhile, which have as much of
-// a claim to the processors as the server: there it is half of those that the cache does not know.
+// judge holds the user to 99 logins of 100 within a second. In the short form other tests have as much of a claim to the
+// processors as the server: there it is half of the logins that the cache does not know, within five.
 func (u *realUser) judge(t *testing.T) {
 	t.Helper()
 	_, highest := u.s.resident(t)
-	tail99 := quantile(0.99)(u.took)
 	t.Logf("%d logins: median %.0f ms, 99th percentile %.0f ms, the longest %.0f ms; the server had %d MiB at most", len(u.took),
-		quantile(0.5)(u.took), tail99, slices.Max(u.took), highest>>20)
-	judged := tail99
-	if !soak() {
-		judged = quantile(0.75)(u.took)
+		quantile(0.5)(u.took), quantile(0.99)(u.took), slices.Max(u.took), highest>>20)
+	judged, limit := quantile(0.75)(u.took), 5000.0
+	if soak() {
+		judged, limit = quantile(0.99)(u.took), 1000
 	}
-	if u.failed != nil || judged >= 1000 || highest > memoryCeiling {
-		t.Errorf("the user's logins failed %d times: %v; %.0f ms is too long, or the memory too much", u.failures, u.failed, judged)
+	if u.failed != nil || judged >= limit || highest > memoryCeiling {
+		t.Errorf("the user's logins failed %d times: %v; %.0f ms, want less than %.0f, or too much memory", u.failures, u.failed, judged, limit)
 	}
 }
 
