@@ -228,7 +228,7 @@ func TestException(t *testing.T) {
 	}
 	s.write(t, rules(-1))
 	s.command(t, "reload")
-	until(t, s.dial(t, "scan"), "421 4.7.0 mail.example.org Not open to your network: the exception for it has ended. Set connection security to SSL/TLS or STARTTLS\r\n")
+	until(t, s.dial(t, "scan"), "421 4.7.0 mail.example.org Not open to your network: the exception for it has ended. Set connection security to SSL/TLS, port 465\r\n")
 	if out := s.command(t, "status"); !strings.Contains(out, "Exception old-scanner (Scanner X, karin) has ended: scan is closed to its networks.") {
 		t.Errorf("no end in\n%s", out)
 	}

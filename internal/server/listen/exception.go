@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -19,7 +20,7 @@ const (
 )
 
 // Exception is an insecure flag: what a listener allows to some networks beyond its mode (specification, section
-// 2.3). After its end they are not served there at all.
+// 2.3). After its end they are not served there at all, and connections that are open then are closed.
 type Exception struct {
 	mail.Exception
 	Networks []netip.Prefix
@@ -77,13 +78,32 @@ func (c *Conn) shut(now time.Time) bool {
 	c.count().refused.Add(1)
 	c.logTLS(slog.LevelWarn, "connection refused", slog.String("tls.floor_source", c.transport.FloorSource), slog.String("reason", why))
 	if c.listener.Mode != Implicit {
-		c.WriteString(c.listener.lastWords("Not open to your network: " + why + ". Set connection security to SSL/TLS or STARTTLS"))
+		c.WriteString(c.listener.shutWords(why))
 	}
 	return true
 }
 
-// allows reports whether the connection has an exception that allows so much.
-func (c *Conn) allows(a Allow) bool { return c.exception != nil && c.exception.Allow == a }
+// shutWords say why the listener is closed to a peer, and where its program finds another.
+func (l *Listener) shutWords(why string) string {
+	text := "Not open to your network: " + why
+	if l.Service.authenticates() {
+		text += fmt.Sprintf(". Set connection security to SSL/TLS, port %d", implicitPorts[l.Service])
+	}
+	return l.lastWords(text)
+}
+
+// closeAtEnd closes the connection at the moment when its exception ends, unless stop is called before.
+func (c *Conn) closeAtEnd() (stop func() bool) {
+	return time.AfterFunc(time.Until(c.exception.Until), func() {
+		c.logTLS(slog.LevelWarn, "connection closed", slog.String("tls.floor_source", c.transport.FloorSource), slog.String("reason", "the exception for it has ended"))
+		c.abort()
+	}).Stop
+}
+
+// allows reports whether the connection has an exception that allows so much now.
+func (c *Conn) allows(a Allow) bool {
+	return c.exception != nil && c.exception.Allow == a && c.exception.Holds(time.Now())
+}
 
 // UnderTLS reports whether TLS is up, here or at a proxy that is trusted to say so.
 func (c *Conn) UnderTLS() bool { return c.cs != nil || c.tlsAtProxy }

@@ -46,8 +46,8 @@ func TestExceptions(t *testing.T) {
 		{"clear-session on a required MX", Listener{Service: SMTP, Mode: Required, Exceptions: []Exception{excepted("127.0.0.0/8", ClearSession, later)}}, "none false false clear clear insecure:old-scanner\n", 1},
 		{"none with an exception", Listener{Service: IMAP, Mode: None, ExceptionsOnly: true, Exceptions: []Exception{excepted("127.0.0.0/8", ClearAuth, later)}}, "insecure:old-scanner true false clear clear insecure:old-scanner\n", 1},
 		{"elsewhere", Listener{Service: POP3, Mode: Required, Exceptions: []Exception{excepted("10.0.0.0/8", ClearAuth, later)}}, "none false true clear encrypted-unauthenticated listener\n", 0},
-		{"elsewhere on none", Listener{Service: POP3, Mode: None, ExceptionsOnly: true, Exceptions: []Exception{excepted("10.0.0.0/8", ClearAuth, later)}}, "-ERR [SYS/PERM] Not open to your network: it has no exception. Set connection security to SSL/TLS or STARTTLS\r\n", 0},
-		{"ended", Listener{Service: IMAP, Mode: Required, Exceptions: []Exception{excepted("127.0.0.0/8", ClearAuth, time.Now())}}, "* BYE Not open to your network: the exception for it has ended. Set connection security to SSL/TLS or STARTTLS\r\n", 0},
+		{"elsewhere on none", Listener{Service: POP3, Mode: None, ExceptionsOnly: true, Exceptions: []Exception{excepted("10.0.0.0/8", ClearAuth, later)}}, "-ERR [SYS/PERM] Not open to your network: it has no exception. Set connection security to SSL/TLS, port 995\r\n", 0},
+		{"ended", Listener{Service: IMAP, Mode: Required, Exceptions: []Exception{excepted("127.0.0.0/8", ClearAuth, time.Now())}}, "* BYE Not open to your network: the exception for it has ended. Set connection security to SSL/TLS, port 993\r\n", 0},
 		{"ended on an implicit port", Listener{Service: IMAP, Mode: Implicit, Exceptions: []Exception{excepted("127.0.0.0/8", TLS10, time.Now())}}, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -64,6 +64,22 @@ func TestExceptions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndOfException: a connection that is open when its exception ends is closed at that moment.
+func TestEndOfException(t *testing.T) {
+	t.Parallel()
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: Submission, Mode: Required, Exceptions: []Exception{excepted("127.0.0.0/8", ClearAuth, time.Now().Add(time.Second))}}},
+		Handlers:  map[Service]Handler{Submission: echo},
+	})
+	c := ts.dial(t, 0)
+	expect(t, c, "hello\r\n")
+	send(t, c, "marco\r\n")
+	expect(t, c, "= marco\r\n")
+	expectEnd(t, c, "")
+	ts.expectLog(t, "connection closed", "tls.floor_source=insecure:old-scanner", "the exception for it has ended")
+	expectEnd(t, ts.dial(t, 0), "421 4.7.0 mx.example.org Not open to your network: the exception for it has ended. Set connection security to SSL/TLS, port 465\r\n")
 }
 
 // TestUses: uses count for 30 days.

@@ -363,6 +363,9 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 	if c.shut(time.Now()) {
 		return
 	}
+	if c.exception != nil {
+		defer c.closeAtEnd()()
+	}
 	if c.listener.Mode == Implicit && !c.tlsAtProxy && c.implicit(ctx) != nil {
 		return
 	}
