@@ -151,7 +151,7 @@ func (d *Directory) CensusReport(ctx context.Context, days int, remove string) (
 	programs := programsOf(rows)
 	report.Mechanisms = append(report.Mechanisms, d.mechanismUses(programs)...)
 	if remove != "" {
-		report.removal(programs, report.Remove)
+		report.removal(programs, report.Remove, d.offeredNow())
 	}
 	return report, nil
 }

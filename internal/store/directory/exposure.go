@@ -92,7 +92,7 @@ func (e *Exposed) Words(from, change string) string {
 	}
 	text := fmt.Sprintf("%s for %s was sent without encryption from %s on %s by %s. Others on the way may have read it. %s "+
 		"Then set *Connection security* to *SSL/TLS*, port %d.",
-		what, e.Account, from, e.At.UTC().Format("2006-01-02 15:04 UTC"), cmp.Or(e.Program, "a program"), change, implicitPorts[e.Service])
+		what, e.Account, from, e.At.UTC().Format("2006-01-02 15:04 UTC"), cmp.Or(spoken(e.Program), "a program"), change, implicitPorts[e.Service])
 	switch {
 	case e.Effect == Disable:
 		text += " It is not accepted any more."

@@ -119,13 +119,16 @@ func outlook() *Quirk {
 	return &quirks[i]
 }
 
-// stepsDown returns what the program uses where a method is not offered but those of offered are; "": nothing by itself.
-func (q *Quirk) stepsDown(s Service, from string, offered []string) string {
-	if !slices.Contains(q.among[s], from) {
+// stepsDown returns what the program, which logged in as a row tells, uses by itself where the row's method is not
+// offered any more: another one that it could have taken then, and can now; "": nothing.
+func (q *Quirk) stepsDown(used *CensusRow, now offeredNow) string {
+	among := q.among[used.Service]
+	if !slices.Contains(among, used.Mechanism) {
 		return ""
 	}
-	for _, m := range q.among[s] {
-		if m != from && (slices.Contains(offered, m) || m == IMAPLogin || m == POP3User) {
+	for _, m := range among {
+		then := slices.Contains(used.Offered, m) || slices.Contains(passwordCommands, m)
+		if m != used.Mechanism && then && slices.Contains(now[used.Service], m) {
 			return m
 		}
 	}

@@ -10,8 +10,33 @@ import (
 	"candor/internal/mail"
 )
 
+// offeredNow are the methods that are offered, to some at least, by service.
+type offeredNow map[Service][]string
+
+func (d *Directory) offeredNow() offeredNow {
+	all := offeredNow{}
+	for _, s := range []Service{Submission, IMAP, POP3} {
+		for _, o := range d.Offers(s) {
+			if o.Offered {
+				all[s] = append(all[s], o.Mechanism)
+			}
+		}
+	}
+	return all
+}
+
+// other is the last login of a program by another method than one that it could use again, or nil.
+func (now offeredNow) other(p *program, than string) (last *CensusRow) {
+	for m, r := range p.ok {
+		if m != than && slices.Contains(now[p.service], m) && (last == nil || r.Last.After(last.Last)) {
+			last = r
+		}
+	}
+	return last
+}
+
 // removal sorts the programs that use a mechanism, or ask for it in vain, into the three lists.
-func (r *CensusReport) removal(all []*program, mechanism string) {
+func (r *CensusReport) removal(all []*program, mechanism string, now offeredNow) {
 	for _, p := range all {
 		used, refused := p.ok[mechanism], p.refused[mechanism]
 		if refused != nil && !asks(refused) {
@@ -19,11 +44,11 @@ func (r *CensusReport) removal(all []*program, mechanism string) {
 		}
 		switch {
 		case used != nil:
-			r.sortUser(all, p, used)
+			r.sortUser(all, p, used, now)
 		case refused != nil && p.account != (mail.Address{}):
-			r.sortRefused(all, p, refused, p.other(mechanism))
+			r.sortRefused(all, p, refused, now.other(p, mechanism))
 		case refused != nil:
-			r.sortRefused(all, p, refused, neighbour(all, p, refused))
+			r.sortRefused(all, p, refused, neighbour(all, p, refused, now))
 		}
 	}
 	for _, list := range [][]Affected{r.KeepsWorking, r.NeedsSetting, r.Unknown} {
@@ -52,10 +77,10 @@ func (p *program) affected(r *CensusRow, q *Quirk) Affected {
 }
 
 // sortUser sorts a program that logs in by the mechanism.
-func (r *CensusReport) sortUser(all []*program, p *program, used *CensusRow) {
+func (r *CensusReport) sortUser(all []*program, p *program, used *CensusRow, now offeredNow) {
 	q := p.quirk(all, used)
 	a := p.affected(used, q)
-	if o := p.other(used.Mechanism); o != nil {
+	if o := now.other(p, used.Mechanism); o != nil {
 		a.Instead = o.Mechanism
 		a.Because = fmt.Sprintf("it also logged in by %s on %s", o.Mechanism, o.Last.Format(time.DateOnly))
 		r.KeepsWorking = append(r.KeepsWorking, a)
@@ -67,7 +92,7 @@ func (r *CensusReport) sortUser(all []*program, p *program, used *CensusRow) {
 		r.Unknown = append(r.Unknown, a)
 		return
 	}
-	if m := q.stepsDown(p.service, used.Mechanism, used.Offered); m != "" {
+	if m := q.stepsDown(used, now); m != "" {
 		a.Instead = m
 		a.Because = fmt.Sprintf("%s takes %s where %s is not offered", q.Program, m, used.Mechanism)
 		r.KeepsWorking = append(r.KeepsWorking, a)
@@ -102,14 +127,15 @@ func (r *CensusReport) sortRefused(all []*program, p *program, refused, instead 
 // normalPassword is the setting of programs that nobody knows.
 const normalPassword = `Authentication method: "Normal password" (not "Encrypted password", "MD5 challenge-response" or "Secure Password Authentication")`
 
-// neighbour is the last login after a refusal, at its service and from its network.
-func neighbour(all []*program, p *program, refused *CensusRow) (last *CensusRow) {
+// neighbour is the last login after a refusal, at its service and from its network, by what may be the same program.
+func neighbour(all []*program, p *program, refused *CensusRow, now offeredNow) (last *CensusRow) {
 	for _, o := range all {
-		if o.service != p.service || o.account == (mail.Address{}) {
+		another := o.client != "" && p.client != "" && o.client != p.client
+		if o.service != p.service || o.account == (mail.Address{}) || another {
 			continue
 		}
-		for _, r := range o.ok {
-			if r.Network.IsValid() && r.Network == refused.Network && !r.Last.Before(refused.First) && (last == nil || r.Last.After(last.Last)) {
+		for m, r := range o.ok {
+			if slices.Contains(now[o.service], m) && r.Network.IsValid() && r.Network == refused.Network && !r.Last.Before(refused.First) && (last == nil || r.Last.After(last.Last)) {
 				last = r
 			}
 		}
