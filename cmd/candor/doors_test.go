@@ -218,6 +218,11 @@ func TestException(t *testing.T) {
 			t.Fatalf("no %q in\n%s", words, s.command(t, "status"))
 		}
 	}
+	for _, want := range []string{"Login offered: before TLS: by exception insecure:old-scanner; after TLS: ", "Least state accepted from 127.0.0.0/8, by exception insecure:old-scanner: clear."} {
+		if out := s.command(t, "status"); !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
 	if out := s.command(t, "status"); !strings.Contains(out, "Alarm A-132 old-scanner: Exception old-scanner (Scanner X, karin) ends in 6 days.") {
 		t.Errorf("no alarm in\n%s", out)
 	}
@@ -229,7 +234,8 @@ func TestException(t *testing.T) {
 	s.write(t, rules(-1))
 	s.command(t, "reload")
 	until(t, s.dial(t, "scan"), "421 4.7.0 mail.example.org Not open to your network: the exception for it has ended. Set connection security to SSL/TLS, port 465\r\n")
-	if out := s.command(t, "status"); !strings.Contains(out, "Exception old-scanner (Scanner X, karin) has ended: scan is closed to its networks.") {
+	if out := s.command(t, "status"); !strings.Contains(out, "Exception old-scanner (Scanner X, karin) has ended: scan is closed to its networks.") || strings.Contains(out, "by exception insecure:old-scanner") ||
+		!strings.Contains(out, "Shut to 127.0.0.0/8 since the end of exception insecure:old-scanner.") {
 		t.Errorf("no end in\n%s", out)
 	}
 }

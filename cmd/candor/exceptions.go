@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -35,23 +36,44 @@ func (p *parts) exceptionStatus(c *config, now time.Time) []web.ExceptionStatus 
 
 // exceptionWords says what an insecure flag allows.
 func exceptionWords(listener string, e *listen.Exception) string {
-	networks := make([]string, len(e.Networks))
-	for i, n := range e.Networks {
-		networks[i] = n.String()
-	}
 	what := map[listen.Allow]string{
 		listen.ClearAuth:    "may send passwords and mail in clear text",
 		listen.ClearSession: "may send mail in clear text without a login",
 		listen.TLS10:        "may use TLS from 1.0 on",
 	}[e.Allow]
-	return fmt.Sprintf("At listener %s, %s %s.", listener, strings.Join(networks, ", "), what)
+	return fmt.Sprintf("At listener %s, %s %s.", listener, networkList(e.Networks), what)
+}
+
+func networkList(networks []netip.Prefix) string {
+	words := make([]string, len(networks))
+	for i, n := range networks {
+		words[i] = n.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// exceptedWords say what a listener does otherwise for some peers, a sentence for each; empty if nothing.
+func (l *listenerConfig) exceptedWords(floor mail.TransportState, now time.Time) (words string) {
+	for i := range l.exceptions {
+		e := &l.exceptions[i]
+		networks := networkList(e.Networks)
+		if e.Holds(now) {
+			words += fmt.Sprintf(" Least state accepted from %s, by exception insecure:%s: %s.", networks, e.ID, min(floor, e.Floor()))
+		} else {
+			words += fmt.Sprintf(" Shut to %s since the end of exception insecure:%s.", networks, e.ID)
+		}
+	}
+	if l.ProxyTLSTrusted != nil {
+		words += fmt.Sprintf(" TLS that ends at the proxy %s is believed (%s): how it goes on from there nobody knows, and SCRAM-SHA-256-PLUS is not offered then.", strings.Join(l.ProxyFrom, ", "), *l.ProxyTLSTrusted)
+	}
+	return words
 }
 
 // loginInClear says who may log in at a listener without TLS.
-func (l *listenerConfig) loginInClear() string {
+func (l *listenerConfig) loginInClear(now time.Time) string {
 	var ids []string
 	for _, e := range l.exceptions {
-		if e.Allow == listen.ClearAuth {
+		if e.Allow == listen.ClearAuth && e.Holds(now) {
 			ids = append(ids, "insecure:"+e.ID)
 		}
 	}

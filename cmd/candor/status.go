@@ -82,15 +82,16 @@ var loginServices = map[string]directory.Service{"submission": directory.Submiss
 // listenerStatus describes every listener in the words of the specification, T-30.
 func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 	var all []web.ListenerStatus
+	now := time.Now()
 	for _, l := range c.Listeners {
 		s := web.ListenerStatus{Name: l.Name, Service: l.Service, Address: l.Address, Mode: string(l.TLS), Login: "never"}
 		listener := c.listenerOf(l)
 		s.Floor, s.FloorSource = listener.Floor()
 		if service, is := loginServices[l.Service]; is {
-			s.Login = fmt.Sprintf("before TLS: %s; after TLS: %s", l.loginInClear(), strings.Join(offeredToAll(p.directory.Offers(service)), ", "))
+			s.Login = fmt.Sprintf("before TLS: %s; after TLS: %s", l.loginInClear(now), strings.Join(offeredToAll(p.directory.Offers(service)), ", "))
 		}
 		_, port := bind(l.Address)
-		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s))
+		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s)) + l.exceptedWords(s.Floor, now)
 		all = append(all, s)
 	}
 	return all

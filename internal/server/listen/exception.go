@@ -27,8 +27,8 @@ type Exception struct {
 	Allow    Allow
 }
 
-// floor is the least state that the exception accepts.
-func (e *Exception) floor() mail.TransportState {
+// Floor is the least state that the exception accepts.
+func (e *Exception) Floor() mail.TransportState {
 	if e.Allow == TLS10 {
 		return mail.EncryptedObsolete
 	}
@@ -60,7 +60,7 @@ func (c *Conn) except() {
 	if c.exception == nil {
 		return
 	}
-	c.transport.Floor = min(c.transport.Floor, c.exception.floor())
+	c.transport.Floor = min(c.transport.Floor, c.exception.Floor())
 	c.transport.FloorSource = mail.EncryptedByException(c.exception.ID).String()
 }
 
