@@ -88,7 +88,8 @@ func (u *realUser) judge(t *testing.T) {
 	}
 }
 
-// realUser logs in from a network of his own, with what the cache does not know every other time.
+// realUser logs in from a network of his own, with what the cache does not know every other time and from far away every
+// third.
 type realUser struct {
 	s        *server
 	config   *tls.Config
@@ -120,11 +121,15 @@ func (u *realUser) login() error {
 		}
 		name = "ann@" + string(letters) + ".org"
 	}
-	conn, err := dialFrom(fmt.Sprintf("127.9.0.%d", 1+u.n%250), u.s.imaps, u.config)
+	raw, err := dialFrom(fmt.Sprintf("127.9.0.%d", 1+u.n%250), u.s.imaps, nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer raw.Close()
+	if u.n%3 == 0 {
+		raw = &farLink{Conn: raw}
+	}
+	conn := tls.Client(raw, u.config)
 	r := bufio.NewReader(conn)
 	if _, err := r.ReadString('\n'); err != nil {
 		return fmt.Errorf("greeting: %w", err)
@@ -134,6 +139,23 @@ func (u *realUser) login() error {
 		return fmt.Errorf("login: %q, %w", line, err)
 	}
 	return nil
+}
+
+// farLink is a connection on which no answer comes sooner than 200 ms after what was sent.
+type farLink struct {
+	net.Conn
+	sent time.Time
+}
+
+func (f *farLink) Write(p []byte) (int, error) {
+	f.sent = time.Now()
+	return f.Conn.Write(p)
+}
+
+func (f *farLink) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	time.Sleep(time.Until(f.sent.Add(200 * time.Millisecond)))
+	return n, err
 }
 
 // dialFrom connects from an address of loopback, with TLS if config is not nil.

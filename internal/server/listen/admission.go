@@ -120,17 +120,38 @@ func (a *admission) leave(c *Conn) {
 	a.forget(c)
 }
 
-// beginHandshake takes a slot among the half-finished handshakes, the oldest's if all are taken.
+// beginHandshake takes a slot among the half-finished handshakes; if all are taken, that of another.
 func (a *admission) beginHandshake(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.handshaking.Len() >= a.limits.Handshakes {
-		oldest := a.handshaking.Front().Value.(*Conn)
-		a.endSlot(oldest)
-		oldest.count().dropped.Add(1)
-		oldest.abort()
+		dropped := a.leastAdvanced()
+		a.endSlot(dropped)
+		dropped.count().dropped.Add(1)
+		dropped.abort()
 	}
 	c.slot = a.handshaking.PushBack(c)
+}
+
+// leastAdvanced is the oldest handshake among those of which there are more: those of peers that have said nothing yet, or
+// those of peers that have. Neither can take the slots of the other, so that who is far away, and waits for our answer, does
+// not give way to any number of silent ones. mu is held.
+func (a *admission) leastAdvanced() *Conn {
+	var oldest [2]*Conn // silent, speaking
+	speaking := 0
+	for e := a.handshaking.Back(); e != nil; e = e.Prev() {
+		c := e.Value.(*Conn)
+		if !c.triedTLS && !c.wire.hello.Load() {
+			oldest[0] = c
+			continue
+		}
+		oldest[1] = c
+		speaking++
+	}
+	if 2*speaking > a.handshaking.Len() {
+		return oldest[1]
+	}
+	return oldest[0]
 }
 
 func (a *admission) endHandshake(c *Conn) {

@@ -145,6 +145,82 @@ func TestHandshakeSlots(t *testing.T) {
 	}
 }
 
+// TestHandshakeOfTheFar: who has said hello and waits for the answer is not dropped for those who have not, however many
+// come; else the oldest is.
+func TestHandshakeOfTheFar(t *testing.T) {
+	t.Parallel()
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Implicit}}, Handlers: map[Service]Handler{IMAP: echo},
+		Limits: Limits{Handshakes: 3, Exempt: loopbackNet},
+	})
+	far := ts.dial(t, 0)
+	answer := make(chan struct{})
+	heard := make(chan struct{})
+	secure := tls.Client(&farPeer{Conn: far, heard: heard, answer: answer}, clientTLS())
+	done := make(chan error, 1)
+	go func() { done <- secure.Handshake() }()
+	<-heard
+	for range 10 {
+		send(t, ts.dial(t, 0), "\x16\x03\x01")
+	}
+	for ts.Stats()[0].Dropped < 8 {
+		time.Sleep(time.Millisecond)
+	}
+	close(answer)
+	if err := <-done; err != nil {
+		t.Errorf("the far peer: %v", err)
+	}
+	expect(t, secure, "hello\r\n")
+}
+
+// TestHandshakesThatStall: those who say hello and then nothing take no slot from those who have not said it yet.
+func TestHandshakesThatStall(t *testing.T) {
+	t.Parallel()
+	ts := serve(t, Options{
+		Listeners: []Listener{{Service: IMAP, Mode: Implicit}}, Handlers: map[Service]Handler{IMAP: echo},
+		Limits: Limits{Handshakes: 3, Exempt: loopbackNet},
+	})
+	var hello recorder
+	tls.Client(&hello, clientTLS()).Handshake()
+	var stalled []net.Conn
+	for range 3 {
+		c := ts.dial(t, 0)
+		send(t, c, hello.String())
+		expect(t, c, "\x16")
+		stalled = append(stalled, c)
+	}
+	slow := ts.dial(t, 0)
+	expectEnd(t, skipping{stalled[0]}, "")
+	expect(t, tls.Client(ts.dial(t, 0), clientTLS()), "hello\r\n")
+	expectEnd(t, skipping{stalled[1]}, "")
+	expect(t, tls.Client(slow, clientTLS()), "hello\r\n")
+}
+
+// skipping has only the end of what it reads.
+type skipping struct{ io.Reader }
+
+func (s skipping) Read(p []byte) (int, error) {
+	_, err := s.Reader.Read(p)
+	return 0, err
+}
+
+// farPeer is a client that the server's first octets reach when answer is closed; heard is closed when they have come.
+type farPeer struct {
+	net.Conn
+	heard, answer chan struct{}
+	late          bool
+}
+
+func (f *farPeer) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	if !f.late {
+		f.late = true
+		close(f.heard)
+		<-f.answer
+	}
+	return n, err
+}
+
 func (a *admission) handshakes() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -216,6 +216,7 @@ func (s *certificateSet) serve(hello *tls.ClientHelloInfo) *certificate {
 	cert := s.choose(hello)
 	if w, ok := hello.Conn.(*wire); ok {
 		w.served = cert.Leaf
+		w.hello.Store(true)
 	}
 	return cert
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,8 @@ type wire struct {
 	raw syscall.RawConn
 	// sealed lets TLS work off what it has, without asking the socket for more.
 	sealed bool
-	// served is the certificate that a handshake has shown.
+	// hello says that the peer's ClientHello has come, served which certificate the handshake has shown for it.
+	hello  atomic.Bool
 	served *x509.Certificate
 
 	effort     *effort
