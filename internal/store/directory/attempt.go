@@ -57,6 +57,7 @@ func (d *Directory) settle(ctx context.Context, started time.Time, o outcome) er
 		d.throttle.homes.note(o.verified.account.id, from, now)
 	case mail.IsKind(o.err, mail.AuthFailed):
 		d.counters.refused(Reason(o.err))
+		d.noteDowngrade(o, from)
 		delay(ctx, started.Add(d.throttle.failed(now, from, d.named(o.login), o.err)))
 	case mail.IsKind(o.err, mail.TooMany):
 		d.counters.refused(Reason(o.err))

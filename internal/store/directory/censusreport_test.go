@@ -19,13 +19,14 @@ type sight struct {
 	from      string
 	login     string
 	why       reason
+	binding   string
 }
 
 // see puts attempts into the census, each a minute after the one before.
 func see(t testing.TB, d *Directory, all ...sight) {
 	t.Helper()
 	for _, s := range all {
-		o := outcome{attempt: seenAt(s.service, s.mechanism, s.program, s.from), login: s.login}
+		o := outcome{attempt: seenAt(s.service, s.mechanism, s.program, s.from), login: s.login, binding: s.binding}
 		if s.why != "" {
 			kind := mail.AuthFailed
 			if s.why == reasonNotOffered || s.why == reasonLegacyExpired {
@@ -69,49 +70,51 @@ func TestRemoval(t *testing.T) {
 		want         []string // "list account program: what works instead, or the setting"
 	}{
 		{name: "nothing was seen", remove: "DIGEST-MD5"},
-		{name: "others use other methods", remove: sasl.Login, seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, ""}}},
+		{name: "others use other methods", remove: sasl.Login, seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}}},
 		{
 			name: "it also logged in otherwise", remove: sasl.Plain,
-			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, ""}, {IMAP, sasl.ScramSHA256, "X/1", atHome, seenAlice, ""}},
+			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}, {IMAP, sasl.ScramSHA256, "X/1", atHome, seenAlice, "", ""}},
 			want: []string{"keeps alice X/1: SCRAM-SHA-256"},
 		},
 		{
 			name: "otherwise by what is not offered any more", remove: sasl.Plain, withheld: []string{sasl.ScramSHA256, sasl.ScramSHA256Plus},
-			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, ""}, {IMAP, sasl.ScramSHA256, "X/1", atHome, seenAlice, ""}},
+			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}, {IMAP, sasl.ScramSHA256, "X/1", atHome, seenAlice, "", ""}},
 			want: []string{"unknown alice X/1: candor auth census trial --remove PLAIN --account alice@example.org --hours 24"},
 		},
 		{
 			name: "another program, or service, or person does", remove: sasl.Plain,
 			seen: []sight{
-				{IMAP, sasl.Plain, "X/1", atHome, seenAlice, ""}, {IMAP, sasl.Login, "X/2", atHome, seenAlice, ""},
-				{POP3, sasl.Login, "X/1", atHome, seenAlice, ""}, {IMAP, sasl.Login, "X/1", atHome, seenBob, ""},
+				{IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""},
+				{IMAP, sasl.Login, "X/2", atHome, seenAlice, "", ""},
+				{POP3, sasl.Login, "X/1", atHome, seenAlice, "", ""},
+				{IMAP, sasl.Login, "X/1", atHome, seenBob, "", ""},
 			},
 			want: []string{"unknown alice X/1: candor auth census trial --remove PLAIN --account alice@example.org --hours 24"},
 		},
 		{
-			name: "a known program steps down", remove: sasl.Plain, seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, ""}},
+			name: "a known program steps down", remove: sasl.Plain, seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}},
 			want: []string{"keeps alice Thunderbird: LOGIN"},
 		},
 		{
 			name: "a known program has nothing to step down to", remove: sasl.Plain, withheld: []string{sasl.Login, IMAPLogin},
-			seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, ""}},
+			seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}},
 			want: []string{`setting alice Thunderbird: Connection security: "SSL/TLS"; Authentication method: "Normal password"`},
 		},
 		{
-			name: "Outlook is known by its ways", remove: sasl.Login, seen: []sight{{Submission, sasl.Login, "DESKTOP-7", atOffice, seenBob, ""}},
+			name: "Outlook is known by its ways", remove: sasl.Login, seen: []sight{{Submission, sasl.Login, "DESKTOP-7", atOffice, seenBob, "", ""}},
 			want: []string{`setting bob Outlook (Windows classic): "Require logon using Secure Password Authentication (SPA)" off; incoming 993 SSL/TLS, outgoing 465 SSL/TLS (or 587 STARTTLS)`},
 		},
 		{
-			name: "a command", remove: "imap-login", seen: []sight{{IMAP, IMAPLogin, "X/1", atHome, seenAlice, ""}},
+			name: "a command", remove: "imap-login", seen: []sight{{IMAP, IMAPLogin, "X/1", atHome, seenAlice, "", ""}},
 			want: []string{"unknown alice X/1: candor auth census trial --remove IMAP-LOGIN --account alice@example.org --hours 24"},
 		},
 		{
-			name: "refused already, and named", remove: "APOP", seen: []sight{{POP3, "APOP", "", atHome, seenAlice, reasonDigestInClear}},
+			name: "refused already, and named", remove: "APOP", seen: []sight{{POP3, "APOP", "", atHome, seenAlice, reasonDigestInClear, ""}},
 			want: []string{"setting alice : " + normalPassword},
 		},
 		{
 			name: "refused already, of nobody", remove: "digest-md5",
-			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, ""}, {IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered}, {IMAP, "DIGEST-MD5", "Y", atOffice, "", reasonNotOffered}},
+			seen: []sight{{IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}, {IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered, ""}, {IMAP, "DIGEST-MD5", "Y", atOffice, "", reasonNotOffered, ""}},
 			want: []string{
 				"setting near [] Y: " + normalPassword,
 				`setting near [alice@example.org] Thunderbird: Connection security: "SSL/TLS"; Authentication method: "Normal password"`,
@@ -119,15 +122,15 @@ func TestRemoval(t *testing.T) {
 		},
 		{
 			name: "refused, then the same program went on", remove: "DIGEST-MD5",
-			seen: []sight{{IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered}, {IMAP, sasl.Plain, tb, atHome, seenAlice, ""}},
+			seen: []sight{{IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered, ""}, {IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}},
 			want: []string{"keeps near [alice@example.org] Thunderbird: PLAIN"},
 		},
 		{
 			name: "refused, then a neighbour's program logged in", remove: "DIGEST-MD5",
-			seen: []sight{{IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered}, {IMAP, sasl.Plain, "X/1", atHome, seenBob, ""}},
+			seen: []sight{{IMAP, "DIGEST-MD5", tb, atHome, "", reasonNotOffered, ""}, {IMAP, sasl.Plain, "X/1", atHome, seenBob, "", ""}},
 			want: []string{`setting near [bob@example.org] Thunderbird: Connection security: "SSL/TLS"; Authentication method: "Normal password"`},
 		},
-		{name: "wrong passwords are no use of a method", remove: sasl.Login, seen: []sight{{IMAP, sasl.Login, "", atHome, seenAlice, reasonWrong}}},
+		{name: "wrong passwords are no use of a method", remove: sasl.Login, seen: []sight{{IMAP, sasl.Login, "", atHome, seenAlice, reasonWrong, ""}}},
 	} {
 		withoutPasswords(t, func(t *testing.T, d *Directory) {
 			see(t, d, c.seen...)
@@ -171,9 +174,9 @@ func TestRemoval(t *testing.T) {
 func TestCensusReport(t *testing.T) {
 	withoutPasswords(t, func(t *testing.T, d *Directory) {
 		see(t, d,
-			sight{IMAP, sasl.Plain, tb, atHome, seenAlice, ""}, sight{IMAP, sasl.Plain, "X/1", atHome, seenAlice, ""}, sight{IMAP, sasl.Login, "X/1", atHome, seenAlice, ""},
-			sight{POP3, sasl.Plain, "", atOffice, seenBob, ""}, sight{POP3, sasl.ScramSHA256, "", atOffice, seenBob, reasonWrong},
-			sight{IMAP, "NTLM", "", atOffice, "", reasonNotOffered}, sight{IMAP, "NTLM", "", atOffice, "", reasonNotOffered},
+			sight{IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}, sight{IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}, sight{IMAP, sasl.Login, "X/1", atHome, seenAlice, "", ""},
+			sight{POP3, sasl.Plain, "", atOffice, seenBob, "", ""}, sight{POP3, sasl.ScramSHA256, "", atOffice, seenBob, reasonWrong, ""},
+			sight{IMAP, "NTLM", "", atOffice, "", reasonNotOffered, ""}, sight{IMAP, "NTLM", "", atOffice, "", reasonNotOffered, ""},
 		)
 		r, err := d.CensusReport(t.Context(), 30, "")
 		must(t, err)
@@ -208,12 +211,15 @@ func TestCensusReport(t *testing.T) {
 func TestTrialsSeen(t *testing.T) {
 	withoutPasswords(t, func(t *testing.T, d *Directory) {
 		before := []sight{
-			{IMAP, sasl.Login, "Steps/1", atHome, seenAlice, ""}, {IMAP, sasl.Login, "Stays/1", atHome, seenAlice, ""}, {IMAP, sasl.Login, "Away/1", atHome, seenAlice, ""},
-			{IMAP, sasl.Plain, "Never/1", atHome, seenAlice, ""}, {IMAP, sasl.Login, "Steps/1", atHome, seenBob, ""},
+			{IMAP, sasl.Login, "Steps/1", atHome, seenAlice, "", ""},
+			{IMAP, sasl.Login, "Stays/1", atHome, seenAlice, "", ""},
+			{IMAP, sasl.Login, "Away/1", atHome, seenAlice, "", ""},
+			{IMAP, sasl.Plain, "Never/1", atHome, seenAlice, "", ""},
+			{IMAP, sasl.Login, "Steps/1", atHome, seenBob, "", ""},
 		}
 		see(t, d, before...)
 		must(t, second(d.StartTrial(t.Context(), addr(t, seenAlice), sasl.Login, time.Hour)))
-		see(t, d, sight{IMAP, sasl.Plain, "Steps/1", atHome, seenAlice, ""}, sight{IMAP, sasl.Login, "Stays/1", atHome, seenAlice, reasonNotOffered})
+		see(t, d, sight{IMAP, sasl.Plain, "Steps/1", atHome, seenAlice, "", ""}, sight{IMAP, sasl.Login, "Stays/1", atHome, seenAlice, reasonNotOffered, ""})
 		look := func() (got []string) {
 			all, err := d.TrialsSeen(t.Context())
 			must(t, err)

@@ -51,9 +51,10 @@ type Directory struct {
 	census   *census
 	counters counters
 
-	rules     atomic.Pointer[Policy]
-	sightings *sightings
-	onExposed atomic.Pointer[func(context.Context, Exposed, string)]
+	rules      atomic.Pointer[Policy]
+	sightings  *sightings
+	downgrades downgrades
+	onExposed  atomic.Pointer[func(context.Context, Exposed, string)]
 
 	// changing is held by the one who changes the directory; it guards nothing that readers see.
 	changing chan struct{}

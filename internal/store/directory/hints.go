@@ -37,6 +37,9 @@ func (p *program) hint(all []*program, r *CensusRow) string {
 			return fmt.Sprintf("%s still uses an old password (%d tries from %s). Enter the new one there. Your account is not locked.", name, n, r.Network)
 		}
 	case reasonDowngrade, reasonBinding:
+		if !suspects(reason(r.Reason), r.Mechanism, r.Binding) {
+			return ""
+		}
 		return fmt.Sprintf("Someone between %s and this server may have hidden a stronger login method (SCRAM-PLUS). "+
 			"Login was refused. Try another network.", cmp.Or(p.spoken(), "your program"))
 	case reasonType:
