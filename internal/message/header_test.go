@@ -73,6 +73,27 @@ func TestRemoveField(t *testing.T) {
 	}
 }
 
+// TestRemoveCandorTransport: what a careless program would take for the field goes as well, and nothing else.
+func TestRemoveCandorTransport(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		n        int
+	}{
+		{"candor-TRANSPORT \t: v=1\r\n\tstate=local\r\nA: 1\r\n\r\n", "A: 1\r\n\r\n", 1},
+		{"A: 1\r\nCandor-Transport\r\n : v=1\r\n\r\n", "A: 1\r\n\r\n", 1},
+		{"A: 1\r\n\x00Candor\xe2\x80\x8b-Transport\xc2\xa0: v=1\r\n\r\n", "A: 1\r\n\r\n", 1},
+		{"A: 1\rCandor-Transport: v=1\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n", 1},
+		{"A: 1\rX\r\r\n y\rCandor-Transport: v=1\r\nB: 2\r\n\r\n", "B: 2\r\n\r\n", 1},
+		{"Subject: the\r\n Candor-Transport: field\rX: y\r\n\r\n", "Subject: the\r\n Candor-Transport: field\rX: y\r\n\r\n", 0},
+		{"A: 1\r\n\r\nCandor-Transport: in the body\r\n", "A: 1\r\n\r\nCandor-Transport: in the body\r\n", 0},
+	} {
+		got, n := Header(c.in).RemoveCandorTransport()
+		if string(got) != c.want || n != c.n {
+			t.Errorf("from %q: got %q, %d; want %q, %d", c.in, got, n, c.want, c.n)
+		}
+	}
+}
+
 func TestHeaderGet(t *testing.T) {
 	h := Header("Received: a\r\n\tby b\r\nno field\r\nRECEIVED\t: c\r\n folded: not a field\r\nSubject:\r\n =?utf-8?q?caf=C3=A9?=\r\n =?utf-8?q?_noir?=\x00\r\n\r\nReceived: body\r\n")
 	if n := h.Count("received"); n != 2 {

@@ -177,11 +177,30 @@ func withoutControls(s string) string {
 const CandorTransportName = "Candor-Transport"
 
 // RemoveCandorTransport is RemoveField for the result field. It also removes what only a careless program would take
-// for that field: with octets in its name that some drop, or with the colon on the next line.
+// for that field: with octets in its name that some drop, with the colon on the next line, or behind a bare CR, which some
+// take for the end of a line.
 func (h Header) RemoveCandorTransport() (Header, int) { return h.remove(looksLikeCandorTransport) }
 
 func looksLikeCandorTransport(f HeaderField) bool {
-	raw, name := f.Raw, CandorTransportName
+	for rest := f.Raw; len(rest) > 0; rest = afterBareCR(rest) {
+		if beginsLikeCandorTransport(rest) {
+			return true
+		}
+	}
+	return false
+}
+
+func afterBareCR(b []byte) []byte {
+	for i := range len(b) - 1 {
+		if b[i] == '\r' && b[i+1] != '\n' {
+			return b[i+1:]
+		}
+	}
+	return nil
+}
+
+func beginsLikeCandorTransport(raw []byte) bool {
+	name := CandorTransportName
 	for i, c := range raw {
 		switch {
 		case c <= ' ' || c >= 0x7f:
