@@ -44,14 +44,21 @@ func (s *server) awaitLine(parts ...string) {
 // awaitLineAfter is awaitLine for what is logged behind the first octets.
 func (s *server) awaitLineAfter(octets int, parts ...string) {
 	s.t.Helper()
+	if !s.logged(octets, parts...) {
+		s.t.Fatalf("no line of the log has %q:\n%s", parts, s.log)
+	}
+}
+
+// logged waits until a line behind the first octets of the log has all parts, and reports whether one came.
+func (s *server) logged(octets int, parts ...string) bool {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for line := range strings.Lines(s.log.String()[octets:]) {
 			if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
-				return
+				return true
 			}
 		}
 	}
-	s.t.Fatalf("no line of the log has %q:\n%s", parts, s.log)
+	return false
 }
 
 // TestChannelBinding logs in by SCRAM-SHA-256-PLUS with GNU SASL, directly and with somebody between whose

@@ -86,9 +86,6 @@ func TestCurl(t *testing.T) {
 			}
 		})
 	}
-	for _, mech := range []string{"PLAIN", "LOGIN"} {
-		s.must("", curl, base("bob@example.org", "--login-options", "AUTH="+mech, "--resolve", at(s.imaps), fmt.Sprintf("imaps://%s:%d/", hostname, s.imaps))...)
-	}
 }
 
 // TestOpenSSL speaks STARTTLS of each protocol with s_client, whose verdict on the certificate must be clean.
@@ -134,24 +131,15 @@ func TestOpenSSL(t *testing.T) {
 	}
 }
 
-// TestSCRAM logs in with SCRAM-SHA-256 by two independent libraries, over every service.
+// TestSCRAM logs in with SCRAM-SHA-256 by GNU SASL itself; TestProgramsRightly does by programs.
 func TestSCRAM(t *testing.T) {
 	t.Parallel()
-	gsasl, msmtp := tool.Need(t, "gsasl"), tool.Need(t, "msmtp")
+	gsasl := tool.Need(t, "gsasl")
 	s := start(t)
-	t.Run("msmtp", func(t *testing.T) {
-		conf := write(t, "msmtprc", fmt.Sprintf("account a\nhost 127.0.0.1\nport %d\ntls on\ntls_starttls on\ntls_trust_file %s\ntls_host_override %s\nauth scram-sha-256\nuser ann@example.org\npassword secret\nfrom ann@example.org\n", s.submission, s.cert, hostname))
-		s.must("Subject: by scram\n\nHello\n", msmtp, "-C", conf, "-a", "a", "bob@example.org")
-		s.waitFor(t, "bob@example.org", "by scram")
-		s.await("method=SCRAM-SHA-256")
-	})
-	t.Run("gsasl", func(t *testing.T) {
-		out := s.must("", gsasl, "--imap", "--connect", fmt.Sprintf("127.0.0.1:%d", s.imap), "--x509-ca-file", s.cert, "--no-cb",
-			"--mechanism", "SCRAM-SHA-256", "--authentication-id", "ann@example.org", "--password", "secret", "--hostname", hostname)
-		if !strings.Contains(out, "Session finished") && !strings.Contains(out, "authentication success") {
-			t.Errorf("got %s", out)
-		}
-	})
+	out, err := gsaslLogin(t, gsasl, s.cert, s.imap, "--no-cb", "--mechanism", "SCRAM-SHA-256")
+	if err != nil || !strings.Contains(out, "Session finished") && !strings.Contains(out, "authentication success") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestMbsync synchronises 500 messages both ways with flags, deletes and new folders; a second run does nothing.

@@ -15,6 +15,10 @@ import (
 type tap struct {
 	port             int // where programs connect
 	toServer, toUser mailtest.Buffer
+
+	mu   sync.Mutex
+	open []net.Conn
+	last string // our port towards the server
 }
 
 // newTap listens in front of a port of the server until the test ends.
@@ -26,13 +30,6 @@ func newTap(t testing.TB, port int) *tap {
 	}
 	p := &tap{port: l.Addr().(*net.TCPAddr).Port}
 	var running sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
-	keep := func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		open = append(open, c)
-	}
 	running.Go(func() {
 		for {
 			program, err := l.Accept()
@@ -44,22 +41,35 @@ func newTap(t testing.TB, port int) *tap {
 				program.Close()
 				continue
 			}
-			keep(program)
-			keep(server)
+			p.keep(program, server)
 			running.Go(func() { pass(server, program, &p.toServer) })
 			running.Go(func() { pass(program, server, &p.toUser) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
-		mu.Lock()
-		for _, c := range open {
+		p.mu.Lock()
+		for _, c := range p.open {
 			c.Close()
 		}
-		mu.Unlock()
+		p.mu.Unlock()
 		running.Wait()
 	})
 	return p
+}
+
+func (p *tap) keep(program, server net.Conn) {
+	_, port, _ := net.SplitHostPort(server.LocalAddr().String())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open, p.last = append(p.open, program, server), port
+}
+
+// lastPort is the port that the server sees the last connection come from.
+func (p *tap) lastPort() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
 }
 
 // pass copies until one end is gone, and lets the other know.
