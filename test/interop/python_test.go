@@ -28,7 +28,7 @@ send(smtplib.SMTP_SSL(host, submissions, context=context), "two")
 for m in (imaplib.IMAP4_SSL(host, imaps, ssl_context=context), imaplib.IMAP4(host, imap)):
     if not isinstance(m, imaplib.IMAP4_SSL):
         try:
-            m.login("bob@example.org", "secret")
+            m.login("bob@example.org", "wrong: else the owner would be told by mail")
             raise SystemExit("login before TLS")
         except imaplib.IMAP4.error as e:
             assert "PRIVACYREQUIRED" in str(e), e
