@@ -15,9 +15,6 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
-	"github.com/pires/go-proxyproto/tlvparse"
-
-	"candor/internal/mail"
 )
 
 // Proxies are what the connections of a listener come through: each begins with a header of the PROXY protocol, version 2,
@@ -102,41 +99,6 @@ func (c *Conn) comesFrom(h *proxyproto.Header) error {
 	if c.listener.Proxies.TrustTLS {
 		return c.believe(h)
 	}
-	return nil
-}
-
-// believe takes over the TLS that ended at the proxy, if there was any.
-func (c *Conn) believe(h *proxyproto.Header) error {
-	tlvs, err := h.TLVs()
-	if err != nil {
-		return err
-	}
-	ssl, _ := tlvparse.FindSSL(tlvs)
-	if !ssl.ClientSSL() {
-		return nil
-	}
-	version, _ := ssl.SSLVersion()
-	known, ok := map[string]string{"TLSv1.2": "TLS1.2", "TLSv1.3": "TLS1.3"}[version]
-	if !ok {
-		return fmt.Errorf("TLS ended at the proxy with version %q: let it take nothing older than TLS 1.2", version)
-	}
-	cipher, _ := ssl.SSLCipher()
-	group, _ := ssl.SSLGroup()
-	t := &c.transport
-	t.State, t.Mode, t.Version, t.Cipher, t.Group = mail.EncryptedUnauthenticated, mail.ImplicitTLS, known, printable(cipher), printable(group)
-	t.FloorSource = "admin:proxy_tls_trusted"
-	if c.listener.Mode.startsTLS() {
-		t.Mode = mail.StartTLS
-	}
-	for _, v := range tlvs {
-		switch v.Type {
-		case proxyproto.PP2_TYPE_AUTHORITY:
-			t.SNI = printable(string(v.Value))
-		case proxyproto.PP2_TYPE_ALPN:
-			t.ALPN = printable(string(v.Value))
-		}
-	}
-	c.tlsAtProxy = true
 	return nil
 }
 

@@ -33,11 +33,11 @@ func proxyHeaderFrom(t testing.TB, client string, tlvs ...proxyproto.TLV) string
 }
 
 // endedTLS is what a proxy tells of the TLS that ended there.
-func endedTLS(t testing.TB, version string) proxyproto.TLV {
+func endedTLS(t testing.TB, version, suite string) proxyproto.TLV {
 	t.Helper()
 	tlv, err := tlvparse.PP2SSL{Client: tlvparse.PP2_BITFIELD_CLIENT_SSL, Verify: 1, TLV: []proxyproto.TLV{
 		{Type: proxyproto.PP2_SUBTYPE_SSL_VERSION, Value: []byte(version)},
-		{Type: proxyproto.PP2_SUBTYPE_SSL_CIPHER, Value: []byte("TLS_AES_128_GCM_SHA256")},
+		{Type: proxyproto.PP2_SUBTYPE_SSL_CIPHER, Value: []byte(suite)},
 	}}.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,9 @@ func TestProxyRefused(t *testing.T) {
 		"no address":       {1, good[:13] + "\x00\x00\x00"},
 		"UDP":              {1, good[:13] + "\x12" + good[14:]},
 		"short address":    {1, good[:14] + "\x00\x04" + good[16:20]},
-		"outdated TLS":     {1, proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.1"))},
+		"outdated TLS":     {1, proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.1", "ECDHE-RSA-AES128-SHA"))},
+		"outdated suite":   {1, proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.2", "AES128-SHA"))},
+		"unknown suite":    {1, proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.2", ""))},
 		"broken additions": {1, proxyHeaderFrom(t, clientAddress)[:15] + "\x0d" + good[16:] + "\x20"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +163,7 @@ func TestProxyLocal(t *testing.T) {
 // TestProxyTLS: what a proxy tells of TLS counts only where it is trusted, and never binds a channel.
 func TestProxyTLS(t *testing.T) {
 	t.Parallel()
-	header := proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.3"))
+	header := proxyHeaderFrom(t, clientAddress, endedTLS(t, "TLSv1.3", "TLS_AES_128_GCM_SHA256"))
 	const from = clientAddress + ":4711 to 203.0.113.5:993 "
 	t.Run("trusted", func(t *testing.T) {
 		t.Parallel()
@@ -259,5 +261,30 @@ func TestProxyListener(t *testing.T) {
 			}
 			expectEnd(t, c, tc.want)
 		})
+	}
+}
+
+// TestSuiteAtProxy: a suite is noted by its IANA name, and none but good ones are taken.
+func TestSuiteAtProxy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		version, claimed, want string
+		ok                     bool
+	}{
+		{"TLS1.3", "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384", true},
+		{"TLS1.3", "", "", true},
+		{"TLS1.3", "TLS_SHA256_SHA256", "", false},
+		{"TLS1.3", "ECDHE-RSA-AES128-GCM-SHA256", "", false},
+		{"TLS1.2", "ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", true},
+		{"TLS1.2", "ECDHE-ECDSA-AES256-GCM-SHA384", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", true},
+		{"TLS1.2", "ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", true},
+		{"TLS1.2", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", true},
+		{"TLS1.2", "AES128-GCM-SHA256", "", false},
+		{"TLS1.2", "ECDHE-RSA-AES128-SHA256", "", false},
+		{"TLS1.2", "", "", false},
+	} {
+		if got, ok := suiteAtProxy(c.version, c.claimed); got != c.want || ok != c.ok {
+			t.Errorf("%s %q: got %q, %t; want %q, %t", c.version, c.claimed, got, ok, c.want, c.ok)
+		}
 	}
 }
