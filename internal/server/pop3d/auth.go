@@ -36,6 +36,7 @@ func (s *session) auth(ctx context.Context, args arguments) (reply, error) {
 	x, err := s.server.Directory.StartSASL(ctx, proof, attempt)
 	if mail.IsKind(err, mail.Unsupported) {
 		s.notOffered("", attempt.Mechanism, err)
+		return reply{}, mail.Wrap(mail.Unsupported, err, "Mechanism not offered: "+strings.Join(s.mechanisms(), " "))
 	}
 	if err != nil {
 		return reply{}, err
