@@ -3,7 +3,7 @@
 # sudo it names them and goes on: the tests that need them are then skipped, and say so.
 set -u
 programs="swaks curl openssl mbsync fetchmail mutt doveadm msmtp gsasl python3 postfix systemd-analyze systemd-socket-activate adduser gcc testssl sslscan haproxy thunderbird Xvfb gnutls-cli"
-packages="swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl curl openssl isync libsasl2-modules fetchmail mutt dovecot-core msmtp gsasl python3 postfix ca-certificates systemd adduser gcc libc6-dev testssl.sh sslscan haproxy thunderbird xvfb gnutls-bin"
+packages="swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl libauthen-ntlm-perl curl openssl isync libsasl2-modules fetchmail mutt dovecot-core msmtp gsasl python3 postfix ca-certificates systemd adduser gcc libc6-dev testssl.sh sslscan haproxy thunderbird xvfb gnutls-bin"
 
 missing=
 for p in $programs; do

@@ -1,6 +1,8 @@
 package interop
 
 import (
+	"bufio"
+	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
@@ -15,20 +17,41 @@ import (
 type tap struct {
 	port             int // where programs connect
 	toServer, toUser mailtest.Buffer
+	liar             *liar // nil: it only listens
 
 	mu   sync.Mutex
 	open []net.Conn
 	last string // our port towards the server
 }
 
+// liar is what a tap needs to change what is said.
+type liar struct {
+	toProgram, toServer *tls.Config // nil: in clear
+	lies                *strings.Replacer
+}
+
+// between wraps both ends in TLS, if there is any.
+func (l *liar) between(program, server net.Conn) (net.Conn, net.Conn) {
+	if l == nil || l.toProgram == nil {
+		return program, server
+	}
+	return tls.Server(program, l.toProgram), tls.Client(server, l.toServer)
+}
+
 // newTap listens in front of a port of the server until the test ends.
 func newTap(t testing.TB, port int) *tap {
+	t.Helper()
+	return newLiar(t, port, nil)
+}
+
+// newLiar is newTap with somebody who changes what the server says.
+func newLiar(t testing.TB, port int, by *liar) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{port: l.Addr().(*net.TCPAddr).Port}
+	p := &tap{port: l.Addr().(*net.TCPAddr).Port, liar: by}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -42,8 +65,9 @@ func newTap(t testing.TB, port int) *tap {
 				continue
 			}
 			p.keep(program, server)
-			running.Go(func() { pass(server, program, &p.toServer) })
-			running.Go(func() { pass(program, server, &p.toUser) })
+			program, server = by.between(program, server)
+			running.Go(func() { p.pass(server, program) })
+			running.Go(func() { p.passBack(program, server) })
 		}
 	})
 	t.Cleanup(func() {
@@ -73,9 +97,25 @@ func (p *tap) lastPort() string {
 }
 
 // pass copies until one end is gone, and lets the other know.
-func pass(to, from net.Conn, kept io.Writer) {
-	io.Copy(io.MultiWriter(kept, to), from)
-	to.(*net.TCPConn).CloseWrite()
+func (p *tap) pass(server, program net.Conn) {
+	io.Copy(io.MultiWriter(&p.toServer, server), program)
+	server.(interface{ CloseWrite() error }).CloseWrite()
+}
+
+// passBack is pass for what the server says, as it says it or with lies.
+func (p *tap) passBack(program, server net.Conn) {
+	defer func() { program.(interface{ CloseWrite() error }).CloseWrite() }()
+	if p.liar == nil {
+		io.Copy(io.MultiWriter(&p.toUser, program), server)
+		return
+	}
+	for lines := bufio.NewReader(server); ; {
+		line, err := lines.ReadString('\n')
+		io.WriteString(&p.toUser, line)
+		if _, lost := p.liar.lies.WriteString(program, line); err != nil || lost != nil {
+			return
+		}
+	}
 }
 
 // shows reports whether a password can be read in what a program sent, as it is or within a response of SASL.
