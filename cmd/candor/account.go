@@ -26,7 +26,7 @@ type accountCmd struct {
 	AppPassword  appPasswordCmd         `cmd:"" help:"Passwords for single programs."`
 	MainPassword accountMainPasswordCmd `cmd:"" help:"Say what an account's main password may be used for."`
 	Require      accountRequireCmd      `cmd:"" help:"Say what logins of an account must be."`
-	Disable      accountDisableCmd      `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open go on."`
+	Disable      accountDisableCmd      `cmd:"" help:"Refuse an account's logins. It still receives mail; sessions that are open end with their next command."`
 	Enable       accountEnableCmd       `cmd:"" help:"Let a disabled account log in again."`
 	Certificate  certificateCmd         `cmd:"" help:"Client certificates that an account logs in with."`
 	Quota        accountQuotaCmd        `cmd:"" help:"Show or set what an account may hold."`

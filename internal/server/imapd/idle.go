@@ -38,6 +38,9 @@ func (s *session) idle(ctx context.Context, _ imap.None) (imap.Response, error) 
 // waiting goroutine has ended.
 func (s *session) watch(ctx context.Context, input <-chan error) (arrived bool, err error) {
 	for {
+		if err := s.standing(); err != nil {
+			return false, err
+		}
 		if err := s.sync(ctx, true); err != nil {
 			return false, err
 		}

@@ -273,6 +273,11 @@ func (s *session) find(c imap.Command) (*command, error) {
 	if row.flags&beforeTLS == 0 && !s.mayLogIn() {
 		return nil, s.needTLS(row, c)
 	}
+	if c.Name != "LOGOUT" {
+		if err := s.standing(); err != nil {
+			return nil, err
+		}
+	}
 	if row.states&s.state() != 0 {
 		return row, nil
 	}
@@ -283,6 +288,16 @@ func (s *session) find(c imap.Command) (*command, error) {
 		return nil, mail.Errorf(mail.Sequence, "Select a mailbox first")
 	}
 	return nil, mail.Errorf(mail.Sequence, "Not allowed after login")
+}
+
+// standing refuses everything, and ends the session, when its account was disabled or removed since the login.
+func (s *session) standing() error {
+	if s.account == nil || s.server.directory.Enabled(s.owner) {
+		return nil
+	}
+	const text = "This account cannot be used any more"
+	s.bye(text)
+	return mail.Errorf(mail.Forbidden, text)
 }
 
 // needTLS refuses a command on a connection in clear (specification, R-20 and R-21).

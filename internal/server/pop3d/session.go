@@ -114,6 +114,9 @@ func (s *session) command(line []byte) (*command, arguments, error) {
 	case !s.mayLogIn() && cmd.flags&beforeTLS == 0:
 		s.clearCredential(cmd, args)
 		return nil, nil, mail.Errorf(mail.NeedTLS, encryptionRequired)
+	case s.state == transaction && !s.server.Directory.Enabled(s.account.ID):
+		s.ended = "disabled" // or removed; nothing is deleted at its end
+		return nil, nil, mail.Errorf(mail.Forbidden, "This account cannot be used any more")
 	}
 	return cmd, args, nil
 }

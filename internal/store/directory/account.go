@@ -48,6 +48,12 @@ func (d *Directory) Account(ctx context.Context, a mail.Address) (Account, error
 	return found.public(), nil
 }
 
+// Enabled reports whether there is still an account of that id that may be used. Sessions ask it, which outlive logins.
+func (d *Directory) Enabled(id mail.AccountID) (enabled bool) {
+	d.view(func(s *state) { enabled = s.accounts[id] != nil && !s.accounts[id].Disabled })
+	return enabled
+}
+
 // AddAccount makes an account; an empty password makes one that cannot log in. The password is
 // prepared with OpaqueString (RFC 8265) and kept as argon2id and SCRAM-SHA-256 keys.
 //

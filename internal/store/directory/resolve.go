@@ -51,11 +51,8 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, er
 // Errors: Forbidden.
 func (d *Directory) MaySend(ctx context.Context, id mail.AccountID, a mail.Address) error {
 	var r resolver
-	var enabled bool
-	d.view(func(s *state) {
-		r = d.resolve(s, a)
-		enabled = s.accounts[id] != nil && !s.accounts[id].Disabled
-	})
+	d.view(func(s *state) { r = d.resolve(s, a) })
+	enabled := d.Enabled(id)
 	if enabled && a == (mail.Address{}) {
 		return nil
 	}
