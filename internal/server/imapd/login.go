@@ -100,8 +100,11 @@ func (s *session) denied(method, user, reason string) {
 		method = loginMethod
 	}
 	s.server.stats.denied.Add(1)
-	s.logLogin(slog.LevelWarn, "login deny", slog.String("user", user), slog.String("method", method), slog.String("reason", reason))
+	s.logLogin(slog.LevelWarn, "login deny", slog.String("user", loggable(user)), slog.String("method", loggable(method)), slog.String("reason", reason))
 }
+
+// loggable is as much of a name as the log takes; the longest address has 254 octets.
+func loggable(name string) string { return name[:min(len(name), 254)] }
 
 // logLogin logs an attempt with the keys of the specification, sections 1.2 and 1.3.
 func (s *session) logLogin(level slog.Level, what string, attrs ...slog.Attr) {

@@ -19,7 +19,7 @@ func (s *session) user(ctx context.Context, args arguments) (reply, error) {
 		return reply{}, mail.Errorf(mail.Syntax, "a name is expected")
 	}
 	if attempt := s.attempt(directory.POP3User, false); s.server.Directory.Hidden(attempt) {
-		err := s.server.Directory.NotOffered(ctx, attempt)
+		err := s.server.Directory.NotOffered(ctx, attempt, string(args))
 		s.notOffered(string(args), directory.POP3User, err)
 		return reply{}, mail.Wrap(mail.Unsupported, err, "USER is not offered; use AUTH")
 	}
@@ -56,7 +56,7 @@ func (s *session) pass(ctx context.Context, args arguments) (reply, error) {
 // apop is never offered: it needs passwords kept in clear.
 func (s *session) apop(ctx context.Context, args arguments) (reply, error) {
 	name, _ := split(args)
-	err := s.server.Directory.NotOffered(ctx, s.attempt("APOP", true))
+	err := s.server.Directory.NotOffered(ctx, s.attempt("APOP", true), string(name))
 	s.notOffered(string(name), "APOP", err)
 	return reply{}, mail.Wrap(mail.Unsupported, err, "APOP is not offered; use USER or AUTH")
 }
@@ -64,7 +64,7 @@ func (s *session) apop(ctx context.Context, args arguments) (reply, error) {
 // notOffered counts and logs a login by a mechanism that is not offered. It is no try at a password.
 func (s *session) notOffered(login, mechanism string, err error) {
 	s.server.stats.loginFailures.Add(1)
-	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", mechanism),
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", loggable(mechanism)),
 		slog.String("reason", directory.Reason(err)))
 }
 
@@ -137,5 +137,5 @@ func (s *session) noteClear(method, login string) {
 	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", method), slog.String("reason", "cleartext-credential"))
 }
 
-// loggable is as much of a name as the log takes; the longest address has 254 octets.
+// loggable is as much of a name, of whatever, as the log takes; the longest address has 254 octets.
 func loggable(login string) string { return login[:min(len(login), 254)] }

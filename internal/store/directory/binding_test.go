@@ -239,7 +239,7 @@ func TestNeverOffered(t *testing.T) {
 			t.Errorf("%s: %v, want not-offered", m, err)
 		}
 	}
-	if err := d.NotOffered(t.Context(), here.attempt(POP3, "APOP")); !mail.IsKind(err, mail.Unsupported) || Reason(err) != "not-offered" {
+	if err := d.NotOffered(t.Context(), here.attempt(POP3, "APOP"), ""); !mail.IsKind(err, mail.Unsupported) || Reason(err) != "not-offered" {
 		t.Errorf("APOP: %v", err)
 	}
 	if got := d.Stats().Refused["not-offered"]; got != uint64(len(refused)+1) {

@@ -98,10 +98,14 @@ func TestRemoval(t *testing.T) {
 		{
 			name: "a known program has nothing to step down to", remove: sasl.Plain, withheld: []string{sasl.Login, IMAPLogin},
 			seen: []sight{{IMAP, sasl.Plain, tb, atHome, seenAlice, "", ""}},
-			want: []string{`setting alice Thunderbird: Connection security: "SSL/TLS"; Authentication method: "Normal password"`},
+			want: []string{"setting alice Thunderbird: Use a program, or a setting of it, that logs in by one of SCRAM-SHA-256"},
 		},
 		{
 			name: "Outlook is known by its ways", remove: sasl.Login, seen: []sight{{Submission, sasl.Login, "DESKTOP-7", atOffice, seenBob, "", ""}},
+			want: []string{"setting bob Outlook (Windows classic): Use a program, or a setting of it, that logs in by one of SCRAM-SHA-256, PLAIN"},
+		},
+		{
+			name: "Outlook with SPA", remove: "NTLM", seen: []sight{{IMAP, "NTLM", "Outlook 16", atOffice, seenBob, reasonNotOffered, ""}},
 			want: []string{`setting bob Outlook (Windows classic): "Require logon using Secure Password Authentication (SPA)" off; incoming 993 SSL/TLS, outgoing 465 SSL/TLS (or 587 STARTTLS)`},
 		},
 		{

@@ -22,7 +22,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 	a.Mechanism = strings.ToUpper(a.Mechanism)
 	offered := d.Mechanisms(a)
 	if !slices.Contains(offered, a.Mechanism) {
-		return nil, d.NotOffered(ctx, a)
+		return nil, d.NotOffered(ctx, a, "")
 	}
 	x := &Exchange{directory: d, encrypted: e, attempt: a}
 	switch a.Mechanism {
@@ -37,7 +37,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 	case sasl.OAuthBearer, sasl.XOAuth2:
 		// They may have been taken away since they were offered.
 		if x.tokens = d.tokens.Load(); x.tokens == nil {
-			return nil, d.NotOffered(ctx, a)
+			return nil, d.NotOffered(ctx, a, "")
 		}
 		x.mechanism = sasl.NewBearerServer(a.Mechanism, x.tokens.Discovery, x.bearer)
 	default:

@@ -13,13 +13,13 @@ import (
 const oldPasswordTries = 3
 
 // hints are what to tell the user of a program.
-func (p *program) hints(all []*program) (hints []string) {
+func (p *program) hints(all []*program, now offeredNow) (hints []string) {
 	worked := p.other("")
 	for _, r := range p.lastRefusals() {
 		if r.Mechanism == otherMethod || worked != nil && worked.Last.After(r.Last) {
 			continue
 		}
-		if text := p.hint(all, r); text != "" {
+		if text := p.hint(all, r, now); text != "" {
 			hints = append(hints, text)
 		}
 	}
@@ -27,11 +27,11 @@ func (p *program) hints(all []*program) (hints []string) {
 }
 
 // hint is what to tell of a refusal; "": nothing.
-func (p *program) hint(all []*program, r *CensusRow) string {
+func (p *program) hint(all []*program, r *CensusRow, now offeredNow) string {
 	name := cmp.Or(p.spoken(), "Your program")
 	switch reason(r.Reason) {
 	case reasonNotOffered, reasonLegacyExpired, reasonDigestInClear:
-		return p.otherMethod(all, r, name)
+		return p.otherMethod(all, r, now, name)
 	case reasonWrong:
 		if n := p.times[r.Mechanism]; n >= oldPasswordTries && knownFrom(all, p.account, r) {
 			return fmt.Sprintf("%s still uses an old password (%d tries from %s). Enter the new one there. Your account is not locked.", name, n, r.Network)
@@ -44,7 +44,7 @@ func (p *program) hint(all []*program, r *CensusRow) string {
 			"Login was refused. Try another network.", cmp.Or(p.spoken(), "your program"))
 	case reasonType:
 		return fmt.Sprintf("%s asks for %s in a way that this connection does not have (such as tls-unique). Update it or its SASL library, or choose another method (%s).",
-			name, r.Mechanism, p.setting(all, r))
+			name, r.Mechanism, p.setting(all, r, now))
 	case reasonRequired:
 		return fmt.Sprintf("%s logs in by %s, which this account does not accept ('candor account require'). Choose a stronger method in it.", name, r.Mechanism)
 	case reasonScope:
@@ -56,34 +56,34 @@ func (p *program) hint(all []*program, r *CensusRow) string {
 }
 
 // otherMethod is T-04, of a program that asks for a method that it does not get.
-func (p *program) otherMethod(all []*program, r *CensusRow, name string) string {
+func (p *program) otherMethod(all []*program, r *CensusRow, now offeredNow, name string) string {
 	if reason(r.Reason) == reasonDigestInClear {
 		return fmt.Sprintf("%s asks for the login method %s without encryption. Set *Connection security* to *SSL/TLS*, port %d, and choose *Normal password* (%s).",
-			name, r.Mechanism, implicitPorts[r.Service], p.setting(all, r))
+			name, r.Mechanism, implicitPorts[r.Service], p.setting(all, r, now))
+	}
+	if handsOver(r.Mechanism) {
+		return fmt.Sprintf("%s asks for the login method %s, which is no longer offered. %s.", name, r.Mechanism, p.setting(all, r, now))
 	}
 	return fmt.Sprintf("%s asks for the login method %s, which is no longer offered. Choose *Normal password* (%s). "+
-		"The connection is encrypted, so the password is not readable on the way.", name, r.Mechanism, p.setting(all, r))
-}
-
-// setting is what to change in the program.
-func (p *program) setting(all []*program, r *CensusRow) string {
-	if q := p.quirk(all, r); q != nil {
-		return q.Setting
-	}
-	return normalPassword
+		"The connection is encrypted, so the password is not readable on the way.", name, r.Mechanism, p.setting(all, r, now))
 }
 
 // perhaps are the uses of a program that asks for a method that it does not get, before it tells whose it is: by the
 // accounts that log in from its network.
-func (p *program) perhaps(all []*program) (uses []ProgramUse) {
+func (p *program) perhaps(all []*program, now offeredNow) (uses []ProgramUse) {
+	var state mail.TransportState
+	var hints []string
 	for _, r := range p.lastRefusals() {
-		if !asks(r) || r.Mechanism == otherMethod || p.wentOn(all, r) {
-			continue
+		if asks(r) && r.Mechanism != otherMethod && !p.wentOn(all, r) {
+			state = r.State
+			hints = append(hints, p.otherMethod(all, r, now, fmt.Sprintf("%s at %s, perhaps yours,", cmp.Or(p.spoken(), "A program"), r.Network)))
 		}
-		text := p.otherMethod(all, r, fmt.Sprintf("%s at %s, perhaps yours,", cmp.Or(p.spoken(), "A program"), r.Network))
-		for _, a := range nearby(all, r.Network) {
-			uses = append(uses, ProgramUse{Account: a, Service: p.service, Client: p.client, State: r.State, Hints: []string{text}})
-		}
+	}
+	if len(hints) == 0 {
+		return nil
+	}
+	for _, a := range nearby(all, p.network) {
+		uses = append(uses, ProgramUse{Account: a, Service: p.service, Client: p.client, State: state, Hints: hints})
 	}
 	return uses
 }

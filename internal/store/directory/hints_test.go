@@ -31,6 +31,11 @@ func TestHints(t *testing.T) {
 				`Choose *Normal password* (Connection security: "SSL/TLS"; Authentication method: "Normal password"). The connection is encrypted, so the password is not readable on the way.`,
 		},
 		{"T-04, of a neighbour", []sight{fromHome, {Submission, "NTLM", "pc", atHome, "", reasonNotOffered, ""}}, "A program at 198.51.100.0/24, perhaps yours, asks for the login method NTLM," + encrypted},
+		{
+			"a command",
+			[]sight{fromHome, {POP3, POP3User, "", atHome, seenAlice, reasonNotOffered, ""}},
+			"Your program asks for the login method POP3-USER, which is no longer offered. Use a program, or a setting of it, that logs in by one of SCRAM-SHA-256, PLAIN, LOGIN.",
+		},
 		{"it went on", []sight{{IMAP, "NTLM", "X/1", atHome, "", reasonNotOffered, ""}, {IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}}, ""},
 		{"elsewhere", []sight{fromHome, {Submission, "NTLM", "pc", atOffice, "", reasonNotOffered, ""}}, ""},
 		{"what a stranger made up", []sight{fromHome, {Submission, "FOO", "pc", atHome, "", reasonNotOffered, ""}}, ""},

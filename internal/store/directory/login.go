@@ -21,7 +21,7 @@ func (d *Directory) Login(ctx context.Context, e mail.Encrypted, a Attempt, logi
 		return Account{}, err
 	}
 	if d.Hidden(a) {
-		return Account{}, d.NotOffered(ctx, a)
+		return Account{}, d.NotOffered(ctx, a, login)
 	}
 	started := time.Now()
 	found, err := d.checkPassword(ctx, e, a, login, password)

@@ -70,14 +70,14 @@ func (d *Directory) offers(s *state, mechanism string, a Attempt) bool {
 func channel(a Attempt) *sasl.Channel { return sasl.NewChannel(a.Peer.TLS, a.Peer.Certificate) }
 
 // NotOffered ends an attempt by a mechanism that is not offered to its peer, known or not, and returns the error to
-// answer it with. Its reason is "not-offered", or "legacy-expired" where a rule has ended that offered it.
+// answer it with. login is the name, if one was sent. Its reason is "not-offered", or "legacy-expired" where a rule has ended that offered it.
 //
 // Errors: Unsupported.
-func (d *Directory) NotOffered(ctx context.Context, a Attempt) error {
+func (d *Directory) NotOffered(ctx context.Context, a Attempt, login string) error {
 	r := reasonNotOffered
 	if len(d.legacyRules(a.Mechanism, a)) > 0 {
 		r = reasonLegacyExpired
 	}
 	err := mail.Wrap(mail.Unsupported, &refusal{reason: r}, "that authentication mechanism is not offered").With(5, 5, 4)
-	return d.settle(ctx, time.Now(), outcome{attempt: a, err: err})
+	return d.settle(ctx, time.Now(), outcome{attempt: a, login: login, err: err})
 }

@@ -39,14 +39,14 @@ func (d *Directory) Programs(ctx context.Context, of mail.Address) ([]ProgramUse
 	if err != nil {
 		return nil, err
 	}
-	all := programsOf(rows)
+	all, now := programsOf(rows), d.offeredNow()
 	uses := []ProgramUse{}
 	for _, p := range all {
 		if p.account == (mail.Address{}) {
-			uses = append(uses, p.perhaps(all)...)
+			uses = append(uses, p.perhaps(all, now)...)
 			continue
 		}
-		u := ProgramUse{Account: p.account, Service: p.service, Client: p.client, Hints: p.hints(all)}
+		u := ProgramUse{Account: p.account, Service: p.service, Client: p.client, Hints: p.hints(all, now)}
 		last := p.other("")
 		if last == nil && len(u.Hints) == 0 {
 			continue // somebody guesses

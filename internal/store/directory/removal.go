@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
+	"candor/internal/proto/sasl"
 )
 
 // offeredNow are the methods that are offered, to some at least, by service.
@@ -46,9 +48,9 @@ func (r *CensusReport) removal(all []*program, mechanism string, now offeredNow)
 		case used != nil:
 			r.sortUser(all, p, used, now)
 		case refused != nil && p.account != (mail.Address{}):
-			r.sortRefused(all, p, refused, now.other(p, mechanism))
+			r.sortRefused(all, p, refused, now.other(p, mechanism), now)
 		case refused != nil:
-			r.sortRefused(all, p, refused, neighbour(all, p, refused, now))
+			r.sortRefused(all, p, refused, neighbour(all, p, refused, now), now)
 		}
 	}
 	for _, list := range [][]Affected{r.KeepsWorking, r.NeedsSetting, r.Unknown} {
@@ -98,13 +100,13 @@ func (r *CensusReport) sortUser(all []*program, p *program, used *CensusRow, now
 		r.KeepsWorking = append(r.KeepsWorking, a)
 		return
 	}
-	a.Because, a.Setting = fmt.Sprintf("%s does not change to another method by itself", q.Program), q.Setting
+	a.Because, a.Setting = fmt.Sprintf("%s does not change to another method by itself", q.Program), p.setting(all, used, now)
 	r.NeedsSetting = append(r.NeedsSetting, a)
 }
 
 // sortRefused sorts a program that asks for the mechanism in vain already. instead is how it, or one from its network,
 // has logged in.
-func (r *CensusReport) sortRefused(all []*program, p *program, refused, instead *CensusRow) {
+func (r *CensusReport) sortRefused(all []*program, p *program, refused, instead *CensusRow, now offeredNow) {
 	q := p.quirk(all, refused)
 	a := p.affected(refused, q)
 	a.Refused = true
@@ -117,15 +119,29 @@ func (r *CensusReport) sortRefused(all []*program, p *program, refused, instead 
 		r.KeepsWorking = append(r.KeepsWorking, a)
 		return
 	}
-	a.Because, a.Setting = "it is refused already", normalPassword
-	if q != nil {
-		a.Setting = q.Setting
-	}
+	a.Because, a.Setting = "it is refused already", p.setting(all, refused, now)
 	r.NeedsSetting = append(r.NeedsSetting, a)
 }
 
 // normalPassword is the setting of programs that nobody knows.
 const normalPassword = `Authentication method: "Normal password" (not "Encrypted password", "MD5 challenge-response" or "Secure Password Authentication")`
+
+// setting is what to change in a program that logs in, or tries to, as a row tells, by what is not offered.
+func (p *program) setting(all []*program, r *CensusRow, now offeredNow) string {
+	if handsOver(r.Mechanism) {
+		others := slices.DeleteFunc(slices.Clone(r.Offered), func(m string) bool { return m == r.Mechanism || !slices.Contains(now[r.Service], m) })
+		return "Use a program, or a setting of it, that logs in by one of " + strings.Join(others, ", ")
+	}
+	if q := p.quirk(all, r); q != nil {
+		return q.Setting
+	}
+	return normalPassword
+}
+
+// handsOver reports whether a method hands over the password itself: there is no simpler one to choose.
+func handsOver(method string) bool {
+	return method == sasl.Plain || method == sasl.Login || slices.Contains(passwordCommands, method)
+}
 
 // neighbour is the last login after a refusal, at its service and from its network, by what may be the same program.
 func neighbour(all []*program, p *program, refused *CensusRow, now offeredNow) (last *CensusRow) {

@@ -3,6 +3,7 @@ package directory
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"candor/internal/mail"
 	"candor/internal/proto/sasl"
@@ -37,5 +38,10 @@ func TestWithhold(t *testing.T) {
 	d.Withhold(nil)
 	if err := by(IMAPLogin); err != nil {
 		t.Errorf("%s again: %v", IMAPLogin, err)
+	}
+	rows, err := d.Census(t.Context(), addr(t, "alice@example.org"), time.Time{})
+	must(t, err)
+	if !slices.ContainsFunc(rows, func(r CensusRow) bool { return r.Mechanism == IMAPLogin && r.Reason == "not-offered" }) {
+		t.Errorf("who asked for it in vain is not known: %+v", rows)
 	}
 }
