@@ -54,6 +54,9 @@ func appendText(dst []byte, s string) []byte {
 	return dst
 }
 
+// PrivacyRequired is the code of what is refused for want of encryption (RFC 5530, section 3).
+const PrivacyRequired = "PRIVACYREQUIRED"
+
 // conditions is the IMAP column of docs/errors.md. The codes are those of RFC 5530 and RFC 9051, section 7.1.
 var conditions = map[mail.Kind]Response{
 	mail.Internal:      {Condition: No, Code: "SERVERBUG"},
@@ -71,7 +74,7 @@ var conditions = map[mail.Kind]Response{
 	mail.AuthFailed:    {Condition: No, Code: "AUTHENTICATIONFAILED"},
 	mail.AuthNeeded:    {Condition: Bad},
 	mail.Forbidden:     {Condition: No, Code: "NOPERM"},
-	mail.NeedTLS:       {Condition: No, Code: "PRIVACYREQUIRED"},
+	mail.NeedTLS:       {Condition: No, Code: PrivacyRequired},
 	mail.Refused:       {Condition: No, Code: "NOPERM"},
 	mail.Loop:          {Condition: No, Code: "CANNOT"},
 	mail.Expired:       {Condition: No, Code: "UNAVAILABLE"},

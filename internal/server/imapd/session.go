@@ -326,18 +326,21 @@ func (s *session) refusal(c imap.Command, err error) (imap.Response, error) {
 	return imap.CodeFor(err), nil
 }
 
-// reply writes the response to the command under way. Too many bad commands in a row end the session.
+// reply writes the response to the command under way. Too many commands in a row that are bad, or come before TLS, end the
+// session.
 func (s *session) reply(r imap.Response) {
 	tag := s.tag
 	if tag == "" {
 		tag = "*"
 	}
 	s.send(r.Append(s.scratch, tag))
-	if r.Condition != imap.Bad {
+	switch {
+	case r.Condition == imap.Bad:
+		s.server.stats.bad.Add(1)
+	case r.Code != imap.PrivacyRequired:
 		s.bad = 0
 		return
 	}
-	s.server.stats.bad.Add(1)
 	limit := s.server.limits.BadCommands
 	if s.account == nil {
 		limit = s.server.limits.StrangerBad
