@@ -82,12 +82,17 @@ func (p *ClientCertificates) demand(c *tls.Config) {
 		c.ClientAuth = tls.RequireAnyClientCert
 		c.VerifyConnection = func(cs tls.ConnectionState) error {
 			if _, fail := p.identify(cs.PeerCertificates); fail != "" {
-				return errors.New("client certificate: " + fail)
+				return clientCertificateError(fail)
 			}
 			return nil
 		}
 	}
 }
+
+// clientCertificateError is what tls.fail says of a client's certificate.
+type clientCertificateError string
+
+func (e clientCertificateError) Error() string { return "client certificate: " + string(e) }
 
 // identify verifies a certificate with its chain, also that of a resumed session. It returns what the field peer
 // says of it, or else what tls.fail does (specification, sections 1.2 and 4.9).

@@ -103,7 +103,7 @@ func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 	t := tls.Server(c.wire, s.outer(variant{demands: c.demands, obsolete: c.allows(TLS10)}))
 	if err := c.shakeHands(ctx, t); err != nil {
 		c.count().handshakesFailed.Add(1)
-		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", printableText(err.Error())))
+		c.logTLS(slog.LevelInfo, "tls handshake failed", slog.String("tls.mode", string(mode)), slog.String("tls.fail", handshakeFail(err)), slog.String("err", printableText(err.Error())))
 		return fmt.Errorf("tls handshake: %w", err)
 	}
 	c.observe(t, mode)
@@ -112,6 +112,20 @@ func (c *Conn) handshake(ctx context.Context, mode mail.TLSMode) error {
 		c.count().resumed.Add(1)
 	}
 	return nil
+}
+
+// handshakeFail is what tls.fail says of a handshake that failed (specification, section 4.9).
+func handshakeFail(err error) string {
+	var certificate clientCertificateError
+	switch {
+	case errors.Is(err, ErrTimeout):
+		return "handshake-timeout"
+	case errors.Is(err, ErrClosed):
+		return "handshake-eof"
+	case errors.As(err, &certificate):
+		return string(certificate)
+	}
+	return mail.HandshakeFail(err)
 }
 
 // shakeHands is bounded by the limit for a whole handshake, and ends with ctx.

@@ -6,9 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"io"
-	"net"
-	"strings"
 	"time"
 
 	"candor/internal/mail"
@@ -140,34 +137,10 @@ func (r *Relay) observed(h host, cs tls.ConnectionState, v verification) mail.Tr
 	return t
 }
 
-// handshakeFail names a handshake's failure: by the alert, or by how the connection ended.
+// handshakeFail names a handshake's failure.
 func handshakeFail(err error) string {
-	var alert tls.AlertError
-	var netErr net.Error
-	switch {
-	case errors.As(err, &alert):
-		return "handshake-" + alertName(alert)
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return "handshake-timeout"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "handshake-eof"
-	case errors.Is(err, errChain):
+	if errors.Is(err, errChain) {
 		return "handshake-bad-certificate"
-	case strings.Contains(err.Error(), "failed to parse certificate"):
-		return "cert-unparsable"
-	case strings.Contains(err.Error(), "connection reset"), strings.Contains(err.Error(), "broken pipe"):
-		return "handshake-eof"
 	}
-	var remote *net.OpError
-	if errors.As(err, &remote) && remote.Op == "remote error" {
-		return "handshake-" + dashed(remote.Err.Error())
-	}
-	return "handshake-failed"
-}
-
-func alertName(a tls.AlertError) string { return dashed(a.Error()) }
-
-// dashed turns "tls: protocol version not supported" into one word.
-func dashed(s string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(s, "tls: "), " ", "-")
+	return mail.HandshakeFail(err)
 }
