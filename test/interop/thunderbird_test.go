@@ -129,8 +129,8 @@ var (
 		{"encrypted password, no encryption", false, securityNone, encryptedPassword, []string{
 			"Encryption required first", "Encryption required: set SSL/TLS on port 995",
 		}, onlyPOP3("login deny", "reason=cleartext-credential")},
-		{"encrypted password with TLS", true, securityTLS, encryptedPassword, []string{"mechanism is not offered"}, onlyPOP3("login deny", "method=CRAM-MD5 reason=not-offered")},
-		{"encrypted password with STARTTLS", false, securitySTARTTLS, encryptedPassword, []string{"mechanism is not offered"}, onlyPOP3("login deny", "method=CRAM-MD5 reason=not-offered")},
+		{"encrypted password with TLS", true, securityTLS, encryptedPassword, []string{"Mechanism not offered: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN"}, onlyPOP3("login deny", "method=CRAM-MD5 reason=not-offered")},
+		{"encrypted password with STARTTLS", false, securitySTARTTLS, encryptedPassword, []string{"Mechanism not offered: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN"}, onlyPOP3("login deny", "method=CRAM-MD5 reason=not-offered")},
 	}
 )
 
