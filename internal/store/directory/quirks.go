@@ -74,7 +74,7 @@ var quirks = []Quirk{
 	{
 		Program: "mutt, neomutt, msmtp, mbsync, KMail, Evolution", Uses: "SCRAM or SCRAM-PLUS where the library has it, else PLAIN",
 		Fact: "some versions of GNU SASL prefer PLUS with tls-unique, which TLS 1.3 does not have", Sure: "M",
-		Setting: `update the library, or choose PLAIN (mutt: imap_authenticators and smtp_authenticators = "plain"; msmtp: auth plain; mbsync: AuthMechs PLAIN; KMail, Evolution: Authentication: PLAIN)`,
+		Setting: `update the library, or choose PLAIN (mutt: smtp_authenticators, pop_authenticators and imap_authenticators = "plain"; msmtp: auth plain; mbsync: AuthMechs PLAIN; KMail, Evolution: Authentication: PLAIN)`,
 		clients: []string{"mutt", "msmtp", "mbsync", "isync", "kmail", "kontact", "evolution"}, among: with(scramMethods, plainMethods),
 	},
 	{
