@@ -269,6 +269,37 @@ func TestRetire(t *testing.T) {
 	})
 }
 
+// TestRetireNeedsUse: SCRAM, which is not offered for the sake of one account, is not unused for that.
+func TestRetireNeedsUse(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *Directory) {
+		const day = 24 * time.Hour
+		alice := addr(t, "alice@example.org")
+		must(t, withoutScram(t.Context(), d, alice))
+		d.SetPolicy(Policy{AutoRetire: 60 * day})
+		time.Sleep(100 * day)
+		must(t, d.SetPassword(t.Context(), alice, "alice"))
+		time.Sleep(59 * day)
+		if got := d.Mechanisms(testAttempt(IMAP, "")); !slices.Contains(got, sasl.ScramSHA256) || slices.Contains(got, sasl.Login) {
+			t.Errorf("offered: %q", got)
+		}
+		for _, a := range d.Retirements() {
+			if a.Subject != sasl.Login {
+				t.Errorf("%+v", a)
+			}
+		}
+		must(t, d.SetRequirement(t.Context(), alice, RequireScram))
+		time.Sleep(100 * day)
+		if got := d.Mechanisms(testAttempt(IMAP, "")); !slices.Contains(got, sasl.ScramSHA256) {
+			t.Errorf("not offered although an account requires SCRAM: %q", got)
+		}
+		must(t, d.SetRequirement(t.Context(), alice, RequirePlainOK))
+		time.Sleep(70 * day)
+		if got := d.Mechanisms(testAttempt(IMAP, "")); slices.Contains(got, sasl.ScramSHA256) {
+			t.Errorf("offered although nobody uses it: %q", got)
+		}
+	})
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // TestTrial: a trial hides a mechanism from the networks of one account, until it ends.

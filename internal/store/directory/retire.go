@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
@@ -51,12 +52,13 @@ func (c *census) method(mechanism string) *mechanismRecord {
 // retire decides which mechanisms nobody uses.
 func (d *Directory) retire() {
 	c, after, now := d.census, d.policy().AutoRetire, d.now()
+	usable := d.usable()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range retirable {
 		r := c.method(m)
 		before := *r
-		r.judge(after, now)
+		r.judge(after, now, usable[m])
 		if *r == before {
 			continue
 		}
@@ -71,13 +73,42 @@ func (d *Directory) retire() {
 	c.publish()
 }
 
-// judge brings the record of a mechanism up to date. With after 0 nothing ends.
-func (r *mechanismRecord) judge(after time.Duration, now time.Time) {
+// usable are the mechanisms that somebody could use now, but for their retirement, and that no account requires.
+func (d *Directory) usable() map[string]bool {
+	usable := map[string]bool{}
+	d.view(func(s *state) {
+		for _, m := range retirable {
+			if strings.HasPrefix(m, "SCRAM-") && s.requiresScram() {
+				continue
+			}
+			for _, service := range []Service{Submission, IMAP, POP3} {
+				// Whether a -PLUS is offered is said by its other half, where there is no connection to bind to.
+				offered := d.offers(s, strings.TrimSuffix(m, "-PLUS"), Attempt{Service: service})
+				usable[m] = usable[m] || offered && !d.Withheld(m)
+			}
+		}
+	})
+	return usable
+}
+
+// requiresScram reports whether an account could not log in without SCRAM.
+func (s *state) requiresScram() bool {
+	for _, a := range s.accounts {
+		if !a.Disabled && (a.Require == RequireScram || a.Require == RequireScramPlus) {
+			return true
+		}
+	}
+	return false
+}
+
+// judge brings the record of a mechanism up to date. With after 0 nothing ends; what nobody could use, as SCRAM while an
+// account lacks keys, is not unused; nor is what an account requires.
+func (r *mechanismRecord) judge(after time.Duration, now time.Time, usable bool) {
 	switch {
 	case after == 0:
 		r.Watched, r.Noticed, r.Retired = time.Time{}, time.Time{}, time.Time{}
-	case r.Watched.IsZero():
-		r.Watched = now.UTC()
+	case r.Watched.IsZero(), !usable && r.Retired.IsZero():
+		r.Watched, r.Noticed = now.UTC(), time.Time{}
 	case !r.Retired.IsZero():
 	case now.Sub(r.unusedSince()) < after:
 		r.Noticed = time.Time{}
