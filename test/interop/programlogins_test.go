@@ -26,7 +26,7 @@ var methods = map[string]map[string]string{
 func TestProgramsRightly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.sendPlain(t, "ann@example.org", "for programs") // without mail fetchmail ends with an error
+	s.sendPlain(t, "ann@example.org", "for programs") // without mail fetchmail ends with status 1
 	s.waitFor(t, "ann@example.org", "for programs")
 	var all sync.WaitGroup
 	var maildrop sync.Mutex // one session at a time has it

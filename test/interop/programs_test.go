@@ -119,7 +119,7 @@ func runFetchmail(t *testing.T, s *server, c choice) (string, error) {
 	default:
 		method = "auth " + strings.ToLower(c.mechanism)
 	}
-	file := write(t, "fetchmailrc", fmt.Sprintf("poll 127.0.0.1 protocol %s port %d %s timeout 20 username \"ann@example.org\" password \"secret\" %s keep no rewrite mda \"cat >/dev/null\"\n", protocol, c.port, method, options))
+	file := write(t, "fetchmailrc", fmt.Sprintf("poll 127.0.0.1 protocol %s port %d %s timeout 20 username \"ann@example.org\" password \"secret\" %s keep fetchall no rewrite mda \"cat >/dev/null\"\n", protocol, c.port, method, options))
 	return output(t, "", tool.Need(t, "fetchmail"), "-f", file, "--pidfile", write(t, "pid", ""), "--nosyslog", "-v")
 }
 
