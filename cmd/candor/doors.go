@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 
 	"candor/internal/mail"
 	"candor/internal/server/imapd"
@@ -20,6 +21,19 @@ func (c *config) pairs() []listen.Pair {
 		all = append(all, listen.Pair{Cert: p.Cert, Key: p.Key})
 	}
 	return all
+}
+
+// listenerHostnames are the names that listeners have of their own, each once.
+func (c *config) listenerHostnames() (names []mail.Domain) {
+	for _, l := range c.Listeners {
+		if l.Hostname == "" || l.TLS == modeNone {
+			continue
+		}
+		if name := c.listenerOf(l).Hostname; name != c.hostname && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // listenerOf makes the policy of a listener, without what needs other files.

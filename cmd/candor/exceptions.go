@@ -64,7 +64,10 @@ func (l *listenerConfig) exceptedWords(floor mail.TransportState, now time.Time)
 		}
 	}
 	if l.ProxyTLSTrusted != nil {
-		words += fmt.Sprintf(" TLS that ends at the proxy %s is believed (%s): how it goes on from there nobody knows, and SCRAM-SHA-256-PLUS is not offered then.", strings.Join(l.ProxyFrom, ", "), *l.ProxyTLSTrusted)
+		words += fmt.Sprintf(" TLS that ends at the proxy %s is believed (%s): how it goes on from there nobody knows.", strings.Join(l.ProxyFrom, ", "), *l.ProxyTLSTrusted)
+		if _, login := loginServices[l.Service]; login {
+			words += " SCRAM-SHA-256-PLUS is not offered then."
+		}
 	}
 	return words
 }

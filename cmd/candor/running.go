@@ -40,7 +40,7 @@ type running struct {
 func openRunning(c *config, p *parts, files []*os.File, log *slog.Logger) (_ *running, err error) {
 	now := time.Now()
 	r := &running{parts: p, log: log, started: now, conf: c, loaded: now}
-	if r.certificates, r.warnings, err = listen.LoadCertificates(c.hostname, c.pairs()); err != nil {
+	if r.certificates, r.warnings, err = listen.LoadCertificates(c.hostname, c.pairs(), c.listenerHostnames()...); err != nil {
 		return nil, c.refuse("tls", "", "%v", err)
 	}
 	r.certificates.KeepStaples(c.staples())
@@ -121,7 +121,7 @@ func (r *running) change(c *config) (warnings []string, err error) {
 	if err := r.sandbox.check(c); err != nil {
 		return nil, err
 	}
-	useCertificates, warnings, err := r.certificates.Prepare(c.hostname, c.pairs())
+	useCertificates, warnings, err := r.certificates.Prepare(c.hostname, c.pairs(), c.listenerHostnames()...)
 	if err != nil {
 		return nil, c.refuse("tls", "", "%v", err)
 	}

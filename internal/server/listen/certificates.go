@@ -29,6 +29,7 @@ type Certificates struct {
 // that the old tickets are worth nothing any more.
 type certificateSet struct {
 	hostname mail.Domain
+	others   []mail.Domain // names of listeners
 	list     []*certificate
 }
 
@@ -36,9 +37,10 @@ type certificateSet struct {
 type Pair struct{ Cert, Key string }
 
 // LoadCertificates reads PEM files and refuses what CFG-07 refuses. Warnings are for the operator
-// (expired, does not cover hostname): a server that starts with an old certificate is better than none.
-func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warnings []string, err error) {
-	set, warnings, err := load(hostname, pairs)
+// (expired, does not cover hostname, none covers one of others): a server that starts with an old certificate is better
+// than none.
+func LoadCertificates(hostname mail.Domain, pairs []Pair, others ...mail.Domain) (c *Certificates, warnings []string, err error) {
+	set, warnings, err := load(hostname, pairs, others)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,8 +51,8 @@ func LoadCertificates(hostname mail.Domain, pairs []Pair) (c *Certificates, warn
 
 // Prepare reads the files of other pairs, for a server of another name; use takes them up. What is only a warning
 // at the start is an error here, for the certificates in use are better; but not if these stay: then it is one again.
-func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair) (use func(), warnings []string, err error) {
-	set, warnings, err := load(hostname, pairs)
+func (c *Certificates) Prepare(hostname mail.Domain, pairs []Pair, others ...mail.Domain) (use func(), warnings []string, err error) {
+	set, warnings, err := load(hostname, pairs, others)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -71,18 +73,18 @@ func (c *Certificates) use(set *certificateSet) {
 	}
 }
 
-// equal reports whether both hold the same chains for the same host.
+// equal reports whether both hold the same chains for the same names.
 func (s *certificateSet) equal(other *certificateSet) bool {
-	return s.hostname == other.hostname && slices.EqualFunc(s.list, other.list, func(a, b *certificate) bool {
+	return s.hostname == other.hostname && slices.Equal(s.others, other.others) && slices.EqualFunc(s.list, other.list, func(a, b *certificate) bool {
 		return slices.EqualFunc(a.Certificate.Certificate, b.Certificate.Certificate, bytes.Equal)
 	})
 }
 
-func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error) {
+func load(hostname mail.Domain, pairs []Pair, others []mail.Domain) (*certificateSet, []string, error) {
 	if len(pairs) == 0 {
 		return nil, nil, errors.New("no certificate is configured")
 	}
-	set := &certificateSet{hostname: hostname}
+	set := &certificateSet{hostname: hostname, others: others}
 	var warnings []string
 	for _, p := range pairs {
 		cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
@@ -102,7 +104,21 @@ func load(hostname mail.Domain, pairs []Pair) (*certificateSet, []string, error)
 		warnings = append(warnings, fmt.Sprintf("certificate %s is not for %s but for %s",
 			pairs[0].Cert, hostname, strings.Join(leaf.DNSNames, ", ")))
 	}
+	for _, name := range set.uncovered() {
+		warnings = append(warnings, fmt.Sprintf("no certificate is for %s, the name of a listener", name))
+	}
 	return set, warnings, nil
+}
+
+// uncovered are the names of listeners that no certificate is for.
+func (s *certificateSet) uncovered() (names []mail.Domain) {
+	for _, name := range s.others {
+		covers := func(c *certificate) bool { return c.Leaf.VerifyHostname(string(name)) == nil }
+		if !slices.ContainsFunc(s.list, covers) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // refusal says why the certificate must not be served (CFG-07); empty if it may.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"candor/internal/mail"
 )
 
 // TestCertificateRefused: CFG-07.
@@ -99,5 +101,31 @@ func TestCertificateWarned(t *testing.T) {
 				t.Errorf("reload of the one in use: %q, %v; want the warnings of the start", again, err)
 			}
 		})
+	}
+}
+
+// TestListenerNames: each name of a listener needs a certificate: a warning and A-120 at the start, refused by a reload.
+func TestListenerNames(t *testing.T) {
+	t.Parallel()
+	own, other := writePair(t, template(string(testHost)), ecdsaKey(t)), writePair(t, template("imap.example.net"), ecdsaKey(t))
+	c, warnings, err := LoadCertificates(testHost, []Pair{own}, "imap.example.net")
+	if err != nil || !slices.Equal(warnings, []string{"no certificate is for imap.example.net, the name of a listener"}) {
+		t.Errorf("at the start: %q, %v", warnings, err)
+	}
+	if a := c.Alarms(time.Now()); !slices.ContainsFunc(a, func(a mail.Alarm) bool { return a.ID == "A-120" && a.Subject == "imap.example.net" }) {
+		t.Errorf("got the alarms %+v", a)
+	}
+	use, warnings, err := c.Prepare(testHost, []Pair{own, other}, "imap.example.net")
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("reload with a certificate for it: %q, %v", warnings, err)
+	}
+	use()
+	for _, a := range c.Alarms(time.Now()) {
+		if a.ID == "A-120" {
+			t.Errorf("it stays: %+v", a)
+		}
+	}
+	if _, _, err := c.Prepare(testHost, []Pair{own, other}, "pop.example.net"); err == nil || !strings.Contains(err.Error(), "pop.example.net") {
+		t.Errorf("reload without one: %v", err)
 	}
 }

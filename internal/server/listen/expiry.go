@@ -29,6 +29,12 @@ func (c *Certificates) Alarms(now time.Time) []mail.Alarm {
 		}
 		all = append(all, a)
 	}
+	for _, name := range set.uncovered() {
+		all = append(all, mail.Alarm{
+			ID: "A-120", Subject: string(name),
+			Text: fmt.Sprintf("No certificate is for %s, the name of a listener. Programs that check it go away. Have one issued for it, then run candor reload.", name),
+		})
+	}
 	return all
 }
 
