@@ -43,9 +43,10 @@ func (p *parts) setAuthPolicy(c *config) {
 	p.directory.SetPolicy(directory.Policy{OnExposure: directory.Exposure(c.Auth.OnExposure), AutoRetire: c.autoRetire, CensusKept: c.keepDays()})
 }
 
-// loginAlarms are those of exposed credentials, of logins that may have been weakened and of mechanisms that nobody uses.
+// loginAlarms are those of exposed credentials, of logins that may have been weakened, of accounts that require what they
+// cannot have and of mechanisms that nobody uses.
 func (p *parts) loginAlarms(*config, time.Time) []mail.Alarm {
-	return slices.Concat(p.directory.ExposureAlarms(), p.directory.DowngradeAlarms(), p.directory.Retirements())
+	return slices.Concat(p.directory.ExposureAlarms(), p.directory.DowngradeAlarms(), p.directory.RequirementAlarms(), p.directory.Retirements())
 }
 
 // tellExposed puts a message into the mailbox whose password crossed the network in clear.

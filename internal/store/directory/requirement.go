@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"candor/internal/mail"
@@ -65,6 +67,39 @@ func (d *Directory) SetRequirement(ctx context.Context, a mail.Address, r Requir
 		next.Generation++
 		return &next, nil
 	})
+}
+
+// RequirementAlarms tells of accounts that are locked out by what they require: SCRAM that is not offered for the sake of
+// others or by the operator, or a certificate that they do not have.
+func (d *Directory) RequirementAlarms() (all []mail.Alarm) {
+	d.view(func(s *state) {
+		for _, a := range s.accounts {
+			if why := d.lockedOut(s, a); why != "" && !a.Disabled {
+				all = append(all, mail.Alarm{ID: "A-136", Subject: a.Address.String(), Stage: string(a.Require), Text: fmt.Sprintf(
+					"%s cannot log in: it requires %s, and %s. Mend that, or 'candor account require %s plain-ok'.", a.Address, a.Require, why, a.Address)})
+			}
+		}
+	})
+	slices.SortFunc(all, func(a, b mail.Alarm) int { return strings.Compare(a.Subject, b.Subject) })
+	return all
+}
+
+// lockedOut says why an account cannot log in at some service by what it requires; "": it can.
+func (d *Directory) lockedOut(s *state, a *account) string {
+	certified := slices.ContainsFunc(a.credentials, func(c credential) bool { return c.Kind == clientCertificate })
+	mechanism := map[Requirement]string{RequireScram: sasl.ScramSHA256, RequireScramPlus: sasl.ScramSHA256Plus}[a.Require]
+	switch {
+	case certified || a.Require == RequirePlainOK:
+		return ""
+	case mechanism == "":
+		return "it has no client certificate"
+	}
+	for _, service := range []Service{Submission, IMAP, POP3} {
+		if o := d.offer(s, mechanism, service); !o.Offered {
+			return fmt.Sprintf("%s is not offered at %s because %s", mechanism, service, o.Because)
+		}
+	}
+	return ""
 }
 
 // SetPasswordScopes says what the main password of an account may be used for; all scopes, or none, mean everything. Bound to the

@@ -95,3 +95,33 @@ func TestCachedLogins(t *testing.T) {
 	_, err = d.ForgetCached(t.Context(), addr(t, "nobody@example.org"))
 	wantKind(t, "nobody's", err, mail.NotFound)
 }
+
+// TestRequirementAlarms: who is locked out by what he requires is told of.
+func TestRequirementAlarms(t *testing.T) {
+	d := withPasswords(t)
+	const alice = "alice@example.org"
+	require := func(r Requirement) { must(t, d.SetRequirement(t.Context(), addr(t, alice), r)) }
+	want := func(step, text string) {
+		t.Helper()
+		all := d.RequirementAlarms()
+		if text == "" && len(all) == 0 {
+			return
+		}
+		text = "alice@example.org cannot log in: it requires " + text + ". Mend that, or 'candor account require alice@example.org plain-ok'."
+		if len(all) != 1 || all[0].ID != "A-136" || all[0].Subject != alice || all[0].Text != text {
+			t.Errorf("%s: %+v, want %q", step, all, text)
+		}
+	}
+	want("at first", "")
+	require(RequireScram)
+	want("SCRAM is offered", "")
+	must(t, withoutScram(t.Context(), d, addr(t, "bob@example.org")))
+	want("for the sake of bob", "scram, and SCRAM-SHA-256 is not offered at submission because 1 of 5 accounts lacks a SCRAM key")
+	must(t, d.SetDisabled(t.Context(), addr(t, alice), true))
+	want("disabled", "")
+	must(t, d.SetDisabled(t.Context(), addr(t, alice), false))
+	require(RequireCert)
+	want("no certificate", "cert, and it has no client certificate")
+	must(t, d.AddCertificate(t.Context(), addr(t, alice), NewCertificate{Name: "x", Email: addr(t, alice)}))
+	want("a certificate", "")
+}
