@@ -63,7 +63,7 @@ func (d *Directory) DowngradeAlarms() []mail.Alarm {
 		return nil
 	}
 	day := g.last.UTC().Format(time.DateOnly)
-	return []mail.Alarm{{ID: string(reasonDowngrade), Stage: day, Text: fmt.Sprintf(
+	return []mail.Alarm{{ID: string(reasonDowngrade), Subject: "SCRAM-PLUS", Stage: day, Text: fmt.Sprintf(
 		"Somebody between programs and this server may hide that it can bind logins to the connection (SCRAM-PLUS), or answer in its place. "+
 			"Logins refused for it: %d; the last was of %s, from %s on %s. Ask its owner to log in from another network. See 'candor clients --account %s'.",
 		g.times, g.account, g.from, day, g.account)}}
