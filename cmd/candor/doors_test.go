@@ -154,7 +154,7 @@ func TestClients(t *testing.T) {
 	}
 	for _, want := range [][2]string{
 		{"  -  ", "Your program is set to SSL/TLS on port " + port("imap") + "; that port expects STARTTLS. Use port 993 and keep SSL/TLS."},
-		{"  ann@example.org  ", "Your program sends its password without encryption on port " + port("imap") + ". Set *Connection security* to *SSL/TLS*, port 993."},
+		{"  ann@example.org  ", "Your program tries to log in without encryption on port " + port("imap") + ". Set *Connection security* to *SSL/TLS*, port 993."},
 		{"  -  ", "Your program is set to STARTTLS or none on port " + port("pop3s") + "; that port expects SSL/TLS from the start. Choose SSL/TLS."},
 	} {
 		if !someLineHas(rows, "127.0.0.1"+want[0], want[1]) {

@@ -45,7 +45,7 @@ func TestWrongSettingsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, code := candor(t, "", "clients", "--config", file)
-	if code != 0 || strings.Count(out, "sends its password without encryption") != 3 {
+	if code != 0 || strings.Count(out, "tries to log in without encryption") != 3 {
 		t.Errorf("where no server runs: exit %d\n%s%s", code, out, errs)
 	}
 }

@@ -228,7 +228,7 @@ func (b *thunderbird) expectHints(user string) {
 	for _, port := range []int{b.s.imaps, b.s.pop3s, b.s.submissions} {
 		want[fmt.Sprintf("Your program is set to STARTTLS or none on port %d; that port expects SSL/TLS from the start. Choose SSL/TLS.", port)] = 2
 	}
-	want[fmt.Sprintf("Your program sends its password without encryption on port %d. Set *Connection security* to *SSL/TLS*, port 995.", b.s.pop3)] = 2
+	want[fmt.Sprintf("Your program tries to log in without encryption on port %d. Set *Connection security* to *SSL/TLS*, port 995.", b.s.pop3)] = 2
 	for _, h := range seen.WrongSettings {
 		if want[h.Words] != h.Times || !slices.Equal(h.Accounts, []string{user}) {
 			b.t.Errorf("candor clients: %+v, want %d times of %s", h, want[h.Words], user)

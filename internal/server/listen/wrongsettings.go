@@ -125,7 +125,7 @@ func (s *WrongSetting) Words(program string) string {
 	case s.Seen == string(seenTLS):
 		return fmt.Sprintf("%s is set to SSL/TLS on port %d; that port expects STARTTLS. Use port %d and keep SSL/TLS.", program, s.Port, implicitPorts[s.Service])
 	case s.Seen == seenCredential:
-		return fmt.Sprintf("%s sends its password without encryption on port %d. Set *Connection security* to *SSL/TLS*, port %d.", program, s.Port, implicitPorts[s.Service])
+		return fmt.Sprintf("%s tries to log in without encryption on port %d. Set *Connection security* to *SSL/TLS*, port %d.", program, s.Port, implicitPorts[s.Service])
 	}
 	return fmt.Sprintf("%s is set to STARTTLS or none on port %d; that port expects SSL/TLS from the start. Choose SSL/TLS.", program, s.Port)
 }

@@ -71,7 +71,7 @@ func TestWrongSettingWords(t *testing.T) {
 		{WrongSetting{Service: SMTP, Port: 25, Seen: "tls"}, "", "Your program is set to SSL/TLS on port 25; that port is for other servers. Use port 465 and keep SSL/TLS."},
 		{WrongSetting{Service: IMAP, Port: 993, Seen: "silence"}, "", "Your program is set to STARTTLS or none on port 993; that port expects SSL/TLS from the start. Choose SSL/TLS."},
 		{WrongSetting{Service: Submission, Port: 465, Seen: "text"}, "", "Your program is set to STARTTLS or none on port 465; that port expects SSL/TLS from the start. Choose SSL/TLS."},
-		{WrongSetting{Service: IMAP, Port: 143, Seen: "credential"}, "", "Your program sends its password without encryption on port 143. Set *Connection security* to *SSL/TLS*, port 993."},
+		{WrongSetting{Service: IMAP, Port: 143, Seen: "credential"}, "", "Your program tries to log in without encryption on port 143. Set *Connection security* to *SSL/TLS*, port 993."},
 		{WrongSetting{Service: POP3, Port: 110, Seen: "sslv2"}, "", "Your program is too old: it asks for SSLv2 on port 110. Update it, or use another one."},
 	} {
 		if got := c.s.Words(c.program); got != c.want {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"candor/internal/mail"
@@ -123,11 +124,11 @@ func (s *session) clearCredential(cmd *command, args arguments) {
 		s.noteClear("POP3-APOP", string(name))
 	case "AUTH":
 		mechanism, text, given := bytes.Cut(args, []byte(" "))
-		a := s.attempt(string(mechanism), given)
+		a := s.attempt(strings.ToUpper(loggable(string(mechanism))), given)
 		initial, _ := sasl.DecodeInitial(text)
 		clear(text)
 		s.server.Directory.InClearSASL(a, initial)
-		s.noteClear("AUTH", "")
+		s.noteClear(a.Mechanism, "")
 	}
 }
 
