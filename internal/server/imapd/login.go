@@ -74,6 +74,7 @@ func (s *session) count(a *mailbox.Account) (err error) {
 // failedLogin logs a refusal and returns the error to answer with, which says the same whatever
 // was wrong (specification, R-25). After the last try it says goodbye.
 func (s *session) failedLogin(method, user string, err error) error {
+	method = directory.Method(method)
 	switch {
 	case mail.IsKind(err, mail.AuthFailed):
 		s.denied(method, user, directory.Reason(err))
@@ -96,11 +97,8 @@ func (s *session) failedLogin(method, user string, err error) error {
 
 // denied counts and logs a login that was refused.
 func (s *session) denied(method, user, reason string) {
-	if method == "LOGIN" {
-		method = loginMethod
-	}
 	s.server.stats.denied.Add(1)
-	s.logLogin(slog.LevelWarn, "login deny", slog.String("user", loggable(user)), slog.String("method", loggable(method)), slog.String("reason", reason))
+	s.logLogin(slog.LevelWarn, "login deny", slog.String("user", loggable(user)), slog.String("method", method), slog.String("reason", reason))
 }
 
 // loggable is as much of a name as the log takes; the longest address has 254 octets.

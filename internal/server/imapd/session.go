@@ -308,7 +308,11 @@ func (s *session) needTLS(row *command, c imap.Command) error {
 	user := s.overheard(c)
 	s.server.stats.inClear.Add(1)
 	s.conn.NoteClearLogin(user)
-	s.denied(c.Name, user, "cleartext-credential")
+	method := c.Name
+	if method == "LOGIN" {
+		method = loginMethod
+	}
+	s.denied(method, user, "cleartext-credential")
 	c.Wipe()
 	return mail.Errorf(mail.NeedTLS, "Not accepted without encryption: set SSL/TLS on port 993 (or STARTTLS). "+
 		"A password just sent may have been read by others")

@@ -65,7 +65,7 @@ func (s *session) apop(ctx context.Context, args arguments) (reply, error) {
 // notOffered counts and logs a login by a mechanism that is not offered. It is no try at a password.
 func (s *session) notOffered(login, mechanism string, err error) {
 	s.server.stats.loginFailures.Add(1)
-	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", loggable(mechanism)),
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", directory.Method(mechanism)),
 		slog.String("reason", directory.Reason(err)))
 }
 
@@ -77,7 +77,7 @@ func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
 func (s *session) denied(login, mechanism string, err error) error {
 	s.server.stats.loginFailures.Add(1)
 	kind := mail.AsError(err).Kind
-	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", mechanism),
+	s.log(slog.LevelWarn, "login deny", slog.String("user", loggable(login)), slog.String("method", directory.Method(mechanism)),
 		slog.String("reason", cmp.Or(directory.Reason(err), kind.String())), slog.Any("err", err))
 	switch kind {
 	case mail.TooMany:

@@ -194,7 +194,7 @@ func (s *session) logDenied(x *directory.Exchange, mechanism string, err error) 
 	if reason == "" {
 		reason = err.Error()
 	}
-	s.logLogin("login deny", slog.String("user", user), slog.String("method", mechanism), slog.String("reason", reason))
+	s.logLogin("login deny", slog.String("user", user), slog.String("method", directory.Method(mechanism)), slog.String("reason", reason))
 }
 
 // logLogin writes the line of a login with the keys of the specification, section 1.3.

@@ -11,15 +11,16 @@ import (
 
 // The methods that the census knows beside those that we offer: what programs ask for all the same.
 var otherMethods = []string{
-	"OAUTHBEARER", "XOAUTH2", "DIGEST-MD5", "APOP", "NTLM", "GSSAPI", "GSS-SPNEGO", "KERBEROS_V4", "ANONYMOUS", "SCRAM-SHA-512", "SCRAM-SHA-512-PLUS",
+	"OAUTHBEARER", "XOAUTH2", "DIGEST-MD5", "CRAM-SHA1", "CRAM-SHA256", "APOP", "NTLM", "GSSAPI", "GSS-SPNEGO", "KERBEROS_V4", "ANONYMOUS", "SCRAM-SHA-512", "SCRAM-SHA-512-PLUS",
 	IMAPLogin, POP3User,
 }
 
 // otherMethod stands for a name that a program made up.
 const otherMethod = "other"
 
-// method is the census's name of a mechanism, of which there are not many: strangers choose what they ask for.
-func method(name string) string {
+// Method is the name of a mechanism for the log and the census, of which there are not many: strangers choose what they ask
+// for, and some send a password in its place.
+func Method(name string) string {
 	name = strings.ToUpper(name)
 	if slices.Contains(mechanisms, name) || slices.Contains(otherMethods, name) {
 		return name
@@ -34,7 +35,7 @@ const longestSNI = 80
 func (d *Directory) fieldsOf(a Attempt, binding string, why reason) censusFields {
 	t := &a.Peer.Transport
 	return censusFields{
-		Service: a.Service, Port: a.Peer.Local.Port(), Mechanism: method(a.Mechanism), Offered: strings.Join(d.Mechanisms(a), " "),
+		Service: a.Service, Port: a.Peer.Local.Port(), Mechanism: Method(a.Mechanism), Offered: strings.Join(d.Mechanisms(a), " "),
 		Initial: a.Initial, Binding: bindingWord(binding), State: t.State, Version: t.Version, Group: t.Group,
 		SNI: cut(t.SNI), ALPN: cut(t.ALPN), Client: clientOf(a), Network: network(a.Peer.Remote.Addr()), Reason: string(why),
 	}
@@ -122,6 +123,6 @@ func (d *Directory) whoseName(login string) (id mail.AccountID, hash string) {
 // Introduced tells the name of a program that logged in by attempt a and gave its name only then, in a.Program.
 func (d *Directory) Introduced(id mail.AccountID, a Attempt) {
 	if name := clientOf(a); name != "" {
-		d.census.rename(id, a.Service, method(a.Mechanism), network(a.Peer.Remote.Addr()), name)
+		d.census.rename(id, a.Service, Method(a.Mechanism), network(a.Peer.Remote.Addr()), name)
 	}
 }

@@ -143,7 +143,7 @@ func (d *Directory) CensusReport(ctx context.Context, days int, remove string) (
 		KeepsWorking: []Affected{}, NeedsSetting: []Affected{}, Unknown: []Affected{},
 	}
 	if remove != "" {
-		report.Remove = method(remove)
+		report.Remove = Method(remove)
 		if report.Remove == otherMethod {
 			return CensusReport{}, mail.Errorf(mail.Syntax, "%q is no mechanism: name one such as PLAIN, LOGIN or DIGEST-MD5, or IMAP-LOGIN or POP3-USER for these commands", remove)
 		}

@@ -89,7 +89,7 @@ func (d *Directory) InClearSASL(a Attempt, initial []byte) {
 
 // inClearReason tells mechanisms that send no secret from those that do.
 func inClearReason(mechanism string) reason {
-	switch m := method(mechanism); {
+	switch m := Method(mechanism); {
 	case strings.HasPrefix(m, "SCRAM-"), m == "CRAM-MD5", m == "DIGEST-MD5", m == "APOP", m == "NTLM":
 		return reasonDigestInClear
 	}

@@ -77,7 +77,7 @@ func (s *state) trialOf(method string, a Attempt, now time.Time) *trialRecord {
 //
 // Errors: NotFound (the account, or no network is known), Syntax.
 func (d *Directory) StartTrial(ctx context.Context, a mail.Address, mechanism string, lasting time.Duration) (Trial, error) {
-	mechanism = method(mechanism)
+	mechanism = Method(mechanism)
 	if !slices.Contains(mechanisms, mechanism) && !slices.Contains(passwordCommands, mechanism) {
 		return Trial{}, mail.Errorf(mail.Syntax, "only what is offered can be hidden: see 'candor auth mechanisms'")
 	}
@@ -121,7 +121,7 @@ func (d *Directory) EndTrial(ctx context.Context, a mail.Address, mechanism stri
 		if owner == nil {
 			return nil, noAccount(a)
 		}
-		k := trialKey{owner.id, method(mechanism)}
+		k := trialKey{owner.id, Method(mechanism)}
 		t, known := s.trials[k]
 		if !known || !now.Before(t.Until) {
 			return nil, mail.Errorf(mail.NotFound, "no trial of %s without %s is under way", owner.Address, k.mechanism)
