@@ -35,7 +35,7 @@
 //
 // # Login names
 //
-// An account logs in by its address, in any case and with its domain in U-labels or A-labels, or by
-// its local part when only one domain has it. An alias is no login name: accepting it, or answering
-// SCRAM with the salt of its account, would tell strangers where it leads.
+// An account logs in by its address, in any case and with its domain in U-labels or A-labels, by its local part when only
+// one domain has it, or by an alias that leads to it alone. SCRAM answers an alias with the salt of its account: a
+// stranger who knows both names can tell that they are one's.
 package directory

@@ -50,9 +50,20 @@ type principal struct {
 	epoch   uint64
 }
 
-// principal finds the account that logs in as login: by its address, or by its local part when it
-// is the only one.
+// principal finds the account that logs in as login: by its address, by its local part when it is the only one, or by
+// an alias that leads to it alone.
 func (s *state) principal(login string) principal {
+	p := s.addressed(login)
+	if targets := s.aliases[p.name]; p.account == nil && len(targets) == 1 && p.name.Local != catchAll {
+		if p.account = s.addresses[targets[0]]; p.account != nil {
+			p.name = p.account.Address
+		}
+	}
+	return p
+}
+
+// addressed is principal without aliases.
+func (s *state) addressed(login string) principal {
 	p := principal{login: login, name: mail.Address{Local: mail.LocalPart(login)}, epoch: s.epoch}
 	if len(login) > maxLogin || !utf8.ValidString(login) {
 		return p

@@ -211,7 +211,7 @@ func TestLoginRank(t *testing.T) {
 			want       rank
 		}{
 			{"192.0.2.9", "alice", familiar},
-			{"192.0.2.9", "ally@example.org", stranger},
+			{"192.0.2.9", "ally@example.org", familiar},
 			{"192.0.3.9", "alice", stranger},
 			{"192.0.3.9", "bob", suspect},
 			{"198.51.100.1", "alice", suspect},

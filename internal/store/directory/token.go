@@ -34,7 +34,8 @@ func (x *Exchange) bearer(ctx context.Context, b sasl.Bearer) error {
 	return x.directory.throttle.mark(x.identify(ctx, b), b.Token)
 }
 
-// identify finds the account of a token. The identity that the client asks for, if it does, has to be that account.
+// identify finds the account of a token, which an issuer names by its address: who had an address before it became an
+// alias is not who has it now. The identity that the client asks for, if it does, has to be that account.
 func (x *Exchange) identify(ctx context.Context, b sasl.Bearer) error {
 	x.login = b.Identity
 	t, err := x.tokens.Verify(ctx, b.Token)
@@ -47,7 +48,7 @@ func (x *Exchange) identify(ctx context.Context, b sasl.Bearer) error {
 		x.login = t.Account
 	}
 	var named, wanted *account
-	x.directory.view(func(s *state) { named, wanted = s.principal(t.Account).account, s.principal(x.login).account })
+	x.directory.view(func(s *state) { named, wanted = s.addressed(t.Account).account, s.principal(x.login).account })
 	switch {
 	case named == nil:
 		return refuse(reasonUnknown, nil)
