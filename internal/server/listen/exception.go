@@ -92,12 +92,41 @@ func (l *Listener) shutWords(why string) string {
 	return l.lastWords(text)
 }
 
-// closeAtEnd closes the connection at the moment when its exception ends, unless stop is called before.
-func (c *Conn) closeAtEnd() (stop func() bool) {
-	return time.AfterFunc(time.Until(c.exception.Until), func() {
-		c.logTLS(slog.LevelWarn, "connection closed", slog.String("tls.floor_source", c.transport.FloorSource), slog.String("reason", "the exception for it has ended"))
+// closeAtEnd closes the connection at the moment when its exception ends, which a change of the listener may bring nearer,
+// unless stop is called before.
+func (c *Conn) closeAtEnd() (stop func()) {
+	s, source := c.server, c.transport.FloorSource
+	end := time.AfterFunc(time.Until(c.exception.Until), func() {
+		c.logTLS(slog.LevelWarn, "connection closed", slog.String("tls.floor_source", source), slog.String("reason", "the exception for it has ended"))
 		c.abort()
-	}).Stop
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.excepted[c] = end
+	s.shorten(c, end) // the listener may have changed since the connection came
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.excepted, c)
+		end.Stop()
+	}
+}
+
+// shorten brings the end of a connection forward to that of its exception by the listener as it is now: to this moment if
+// the exception is gone. One that was prolonged is for those who come anew. mu is held.
+func (s *Server) shorten(c *Conn, end *time.Timer) {
+	until := time.Time{}
+	for _, d := range s.doors {
+		if d.Name != c.listener.Name || d.Service != c.listener.Service {
+			continue
+		}
+		if e := d.exceptionFor(c.remote.Addr()); e != nil && e.ID == c.exception.ID && e.Allow == c.exception.Allow {
+			until = e.Until
+		}
+	}
+	if until.Before(c.exception.Until) {
+		end.Reset(time.Until(until))
+	}
 }
 
 // allows reports whether the connection has an exception that allows so much now.

@@ -82,6 +82,58 @@ func TestEndOfException(t *testing.T) {
 	expectEnd(t, ts.dial(t, 0), "421 4.7.0 mx.example.org Not open to your network: the exception for it has ended. Set connection security to SSL/TLS, port 465\r\n")
 }
 
+// TestExceptionTakenBack: a change that ends or shortens an exception closes the connections that came in by it, and no
+// others.
+func TestExceptionTakenBack(t *testing.T) {
+	t.Parallel()
+	later := time.Now().Add(time.Hour)
+	other := excepted("127.0.0.0/8", ClearAuth, later)
+	other.ID = "another"
+	for name, tc := range map[string]struct {
+		next   []Exception
+		closed bool
+	}{
+		"gone":          {nil, true},
+		"for others":    {[]Exception{excepted("10.0.0.0/8", ClearAuth, later)}, true},
+		"another":       {[]Exception{other}, true},
+		"allows less":   {[]Exception{excepted("127.0.0.0/8", ClearSession, later)}, true},
+		"shortened":     {[]Exception{excepted("127.0.0.0/8", ClearAuth, time.Now().Add(100*time.Millisecond))}, true},
+		"ended":         {[]Exception{excepted("127.0.0.0/8", ClearAuth, time.Now().Add(-time.Hour))}, true},
+		"the same":      {[]Exception{excepted("127.0.0.0/8", ClearAuth, later)}, false},
+		"prolonged":     {[]Exception{excepted("127.0.0.0/8", ClearAuth, later.Add(time.Hour))}, false},
+		"for more, too": {[]Exception{excepted("10.0.0.0/8", ClearAuth, later), excepted("127.0.0.0/16", ClearAuth, later)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			listener := Listener{Name: "scan", Service: Submission, Mode: Required, Hostname: testHost, Address: "127.0.0.1:0"}
+			options := Options{Handlers: map[Service]Handler{Submission: echo}}
+			options.Listeners = []Listener{listener}
+			options.Listeners[0].Exceptions = []Exception{excepted("127.0.0.0/8", ClearAuth, later)}
+			sockets, err := OpenSockets(places(options.Listeners), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(sockets.Close)
+			options.Sockets = sockets
+			ts := serve(t, options)
+			c := ts.dial(t, 0)
+			expect(t, c, "hello\r\n")
+			listener.Exceptions = tc.next
+			options.Listeners = []Listener{listener}
+			if err := ts.Change(options); err != nil {
+				t.Fatal(err)
+			}
+			if tc.closed {
+				expectEnd(t, c, "")
+				ts.expectLog(t, "connection closed", "tls.floor_source=insecure:old-scanner", "the exception for it has ended")
+				return
+			}
+			send(t, c, "marco\r\n")
+			expect(t, c, "= marco\r\n")
+		})
+	}
+}
+
 // TestUses: uses count for 30 days.
 func TestUses(t *testing.T) {
 	var u Uses

@@ -31,6 +31,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
+	excepted  map[*Conn]*time.Timer // those that came in by an exception, and their ends
 	doors     []*door
 	tls       map[Service]*serviceTLS // empty without certificates
 	serving   context.Context         // of Serve; handlers get it
@@ -62,7 +63,7 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{log: o.Log, memory: o.Memory, uses: o.Uses, wrong: o.WrongSettings, turns: newTurns(), conns: map[*Conn]struct{}{}, tls: map[Service]*serviceTLS{}}
+	s := &Server{log: o.Log, memory: o.Memory, uses: o.Uses, wrong: o.WrongSettings, turns: newTurns(), conns: map[*Conn]struct{}{}, excepted: map[*Conn]*time.Timer{}, tls: map[Service]*serviceTLS{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -87,7 +88,7 @@ func places(listeners []Listener) []Place {
 }
 
 // Change makes the server serve other listeners, with other handlers and limits, from now on. Connections keep
-// the listener, the handler and the limits that they began with. The sockets are the caller's: it closes those
+// the listener, the handler and the limits that they began with, but lose an exception that the listener has no more. The sockets are the caller's: it closes those
 // that nobody needs any more.
 //
 // Errors: a listener that cannot be served; nothing is changed then.
@@ -117,6 +118,9 @@ func (s *Server) Change(o Options) error {
 		t.accept(clientSums(doors, service))
 	}
 	s.doors = doors
+	for c, end := range s.excepted {
+		s.shorten(c, end)
+	}
 	s.admission.setLimits(&limits)
 	s.beginAccepting()
 	return nil
