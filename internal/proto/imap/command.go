@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"time"
 
 	"candor/internal/mail"
@@ -91,6 +92,22 @@ func (c *Command) Parse() (any, error) {
 	args := parse(&l)
 	l.end()
 	return args, l.err
+}
+
+// ParseLoosely is Parse for arguments that may have other blanks than one space between them. Those that Parse does not
+// understand are wiped and replaced.
+func (c *Command) ParseLoosely() (any, error) {
+	args, err := c.Parse()
+	if err == nil {
+		return args, nil
+	}
+	var respaced []byte
+	for _, word := range bytes.Fields(c.args) {
+		respaced = append(append(respaced, ' '), word...)
+	}
+	c.Wipe()
+	c.args = respaced
+	return c.Parse()
 }
 
 func parseNone(*lexer) any { return None{} }

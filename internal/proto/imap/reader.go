@@ -82,9 +82,12 @@ func (r *Reader) Next(l Limits, invite func(Command) error) (Command, error) {
 	}
 	text, err := cutLineEnd(line)
 	if err != nil {
-		return Command{Tag: leadingTag(text)}, err
+		return misread(text), err
 	}
 	c, err := parseHead(text)
+	if err != nil {
+		c = misread(text)
+	}
 	lit, marked, markErr := literalMark(text)
 	if markErr != nil {
 		return c, markErr
@@ -297,6 +300,27 @@ func parseHead(text []byte) (Command, error) {
 	}
 	c.Name, c.args = name, l.b
 	return c, l.err
+}
+
+// misread is what a line that is no command is most likely to have been, as far as that matters: a login, of which a server
+// has to know even if it is badly written.
+func misread(text []byte) Command {
+	tag, rest := cutWord(text)
+	name, args := cutWord(rest)
+	n := upper(name)
+	if n != "LOGIN" && n != "AUTHENTICATE" {
+		return Command{Tag: leadingTag(text)}
+	}
+	return Command{Tag: leadingTag(append(bytes.Clone(tag), ' ')), Name: n, args: bytes.Clone(args)}
+}
+
+// cutWord cuts text after its first word, before which there may be blanks.
+func cutWord(text []byte) (word, rest []byte) {
+	text = bytes.TrimLeft(text, " \t")
+	if i := bytes.IndexAny(text, " \t"); i >= 0 {
+		return text[:i], text[i:]
+	}
+	return text, nil
 }
 
 func joinUID(name string) string {

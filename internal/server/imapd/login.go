@@ -30,6 +30,15 @@ func (s *session) login(ctx context.Context, a imap.Login) (imap.Response, error
 	return s.welcome(ctx, loginMethod, "none", account)
 }
 
+// loginHidden refuses a LOGIN that is not offered to this client, before it is asked for a literal.
+func (s *session) loginHidden(ctx context.Context) error {
+	attempt := s.attempt(loginMethod, false)
+	if !s.server.directory.Hidden(attempt) {
+		return nil
+	}
+	return s.failedLogin(loginMethod, "", s.server.directory.NotOffered(ctx, attempt, ""))
+}
+
 func (s *session) attempt(mechanism string, initial bool) directory.Attempt {
 	return directory.Attempt{Service: directory.IMAP, Mechanism: mechanism, Initial: initial, Peer: s.conn.Peer(), Program: s.program}
 }
@@ -122,8 +131,8 @@ func (s *session) transport() mail.Transport {
 
 // overheard notes a login that was tried without encryption, and returns the name in a LOGIN. What becomes of the
 // password shows nowhere on the connection (specification, section 2.6).
-func (s *session) overheard(c imap.Command) (user string) {
-	args, err := c.Parse()
+func (s *session) overheard(c *imap.Command) (user string) {
+	args, err := c.ParseLoosely()
 	switch a := args.(type) {
 	case imap.Login:
 		s.server.directory.InClear(s.attempt(loginMethod, false), a.User, a.Password)
@@ -132,8 +141,11 @@ func (s *session) overheard(c imap.Command) (user string) {
 	case imap.Authenticate:
 		s.server.directory.InClearSASL(s.attempt(a.Mechanism, a.Initial != nil), a.Initial)
 	}
-	if err != nil && c.Name == "LOGIN" { // a literal was announced that is not invited
+	switch { // a literal was announced that is not invited, or nobody knows what was meant
+	case err != nil && c.Name == "LOGIN":
 		s.server.directory.InClear(s.attempt(loginMethod, false), "", nil)
+	case err != nil:
+		s.server.directory.InClear(s.attempt("", false), "", nil)
 	}
 	return ""
 }

@@ -156,9 +156,14 @@ func (s *session) readLimits(ctx context.Context) imap.Limits {
 }
 
 // invite asks for a synchronising literal of a command that may go on (RFC 9051, section 4.3).
-func (s *session) invite(c imap.Command) error {
+func (s *session) invite(ctx context.Context, c imap.Command) error {
 	if _, err := s.find(c); err != nil {
 		return err
+	}
+	if c.Name == "LOGIN" {
+		if err := s.loginHidden(ctx); err != nil {
+			return err
+		}
 	}
 	return s.goAhead("+ Ready for literal data\r\n")
 }
@@ -172,7 +177,7 @@ func (s *session) goAhead(line string) error {
 // next reads a command, runs it and replies. An error ends the connection.
 func (s *session) next(ctx context.Context) error {
 	defer s.giveBack()
-	c, err := s.reader.Next(s.readLimits(ctx), s.invite)
+	c, err := s.reader.Next(s.readLimits(ctx), func(c imap.Command) error { return s.invite(ctx, c) })
 	s.tag = c.Tag
 	s.server.stats.commands.Add(1)
 	var r imap.Response
@@ -183,6 +188,8 @@ func (s *session) next(ctx context.Context) error {
 		err = mail.Errorf(mail.Syntax, "Line is too long")
 	case !understood(err):
 		return lost(err)
+	case !s.mayLogIn() && carriesPassword(c) && mail.IsKind(err, mail.Syntax):
+		err = s.needTLS(commandsByName[c.Name], c)
 	}
 	if err != nil {
 		if r, err = s.refusal(c, err); err != nil {
@@ -300,12 +307,17 @@ func (s *session) standing() error {
 	return mail.Errorf(mail.Forbidden, text)
 }
 
+func carriesPassword(c imap.Command) bool {
+	row := commandsByName[c.Name]
+	return row != nil && row.flags&credentials != 0
+}
+
 // needTLS refuses a command on a connection in clear (specification, R-20 and R-21).
 func (s *session) needTLS(row *command, c imap.Command) error {
 	if row.flags&credentials == 0 {
 		return mail.Errorf(mail.NeedTLS, "TLS required first")
 	}
-	user := s.overheard(c)
+	user := s.overheard(&c)
 	s.server.stats.inClear.Add(1)
 	s.conn.NoteClearLogin(user)
 	method := c.Name

@@ -105,10 +105,12 @@ func (s *session) enter(ctx context.Context, account directory.Account, mechanis
 	return ok("Logged in"), nil
 }
 
-// clearCredential counts and logs a login that was tried before TLS. The name may be logged, a password never, and
-// what becomes of it shows nowhere on the connection (specification, section 2.6).
-func (s *session) clearCredential(cmd *command, args arguments) {
-	switch cmd.name {
+// overhear reports whether a line that came before TLS is part of a login, however it is spaced and ended; it counts and
+// logs that. The name may be logged, a password never, and what becomes of it shows nowhere on the connection
+// (specification, section 2.6).
+func (s *session) overhear(line []byte) bool {
+	word, args := cutBlank(bytes.TrimLeft(bytes.TrimRight(line, "\r\n"), blanks))
+	switch strings.ToUpper(string(word)) {
 	case "USER":
 		s.overheard = string(args)
 		s.server.Directory.InClear(s.attempt(directory.POP3User, false), s.overheard, nil)
@@ -119,17 +121,32 @@ func (s *session) clearCredential(cmd *command, args arguments) {
 		s.overheard = ""
 		s.noteClear("POP3-PASS", "")
 	case "APOP":
-		name, _ := split(args)
-		s.server.Directory.InClear(s.attempt("APOP", true), string(name), nil)
-		s.noteClear("POP3-APOP", string(name))
+		login, _ := cutBlank(args)
+		s.server.Directory.InClear(s.attempt("APOP", true), string(login), nil)
+		s.noteClear("POP3-APOP", string(login))
 	case "AUTH":
-		mechanism, text, given := bytes.Cut(args, []byte(" "))
-		a := s.attempt(strings.ToUpper(loggable(string(mechanism))), given)
+		mechanism, text := cutBlank(bytes.Trim(args, blanks))
+		text = bytes.TrimLeft(text, blanks)
+		a := s.attempt(strings.ToUpper(loggable(string(mechanism))), len(text) > 0)
 		initial, _ := sasl.DecodeInitial(text)
 		clear(text)
 		s.server.Directory.InClearSASL(a, initial)
 		s.noteClear(a.Mechanism, "")
+	default:
+		return false
 	}
+	return true
+}
+
+// blanks are what may stand between the words of a login that was overheard; between those of others it is one space.
+const blanks = " \t"
+
+// cutBlank takes text apart at its first blank.
+func cutBlank(text []byte) (before, after []byte) {
+	if i := bytes.IndexAny(text, blanks); i >= 0 {
+		return text[:i], text[i+1:]
+	}
+	return text, nil
 }
 
 func (s *session) noteClear(method, login string) {

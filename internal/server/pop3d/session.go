@@ -98,6 +98,9 @@ func (s *session) answer(ctx context.Context, line []byte) {
 
 // command finds the row for a line and checks the state.
 func (s *session) command(line []byte) (*command, arguments, error) {
+	if !s.mayLogIn() && s.overhear(line) {
+		return nil, nil, mail.Errorf(mail.NeedTLS, encryptionRequired)
+	}
 	text, crlf := bytes.CutSuffix(line, []byte("\r\n"))
 	if !crlf {
 		return nil, nil, mail.Errorf(mail.Syntax, "lines end in CRLF")
@@ -111,9 +114,6 @@ func (s *session) command(line []byte) (*command, arguments, error) {
 		return nil, nil, mail.Errorf(mail.Syntax, "line too long")
 	case cmd.states&s.state == 0:
 		return nil, nil, mail.Errorf(mail.Sequence, "not valid in this state")
-	case !s.mayLogIn() && cmd.flags&beforeTLS == 0:
-		s.clearCredential(cmd, args)
-		return nil, nil, mail.Errorf(mail.NeedTLS, encryptionRequired)
 	case s.state == transaction && !s.server.Directory.Enabled(s.account.ID):
 		s.ended = "disabled" // or removed; nothing is deleted at its end
 		return nil, nil, mail.Errorf(mail.Forbidden, "This account cannot be used any more")

@@ -168,18 +168,24 @@ func tooManyLogins() smtp.Reply {
 	return smtp.NewReply(421, "4.7.0", "Too many failed logins; try later")
 }
 
-// overheard notes a login that was tried without encryption, and returns its line without what may be a secret. What
-// becomes of that shows nowhere on the connection (specification, section 2.6).
-func (s *session) overheard(line []byte) []byte {
-	mechanism, initial, given := bytes.Cut(bytes.TrimSpace(line[len(authVerb):]), []byte(" "))
-	a := s.attempt(string(mechanism), given)
-	response, _ := sasl.DecodeInitial(bytes.TrimSpace(initial))
+// blanks are what may stand between the words of a login that was overheard; between those of others it is one space.
+const blanks = " \t"
+
+// overheard notes a login that was tried without encryption, and wipes what may be a secret in its line. What becomes of
+// that shows nowhere on the connection (specification, section 2.6).
+func (s *session) overheard(line []byte) {
+	text := bytes.TrimLeft(line, blanks)[len(authVerb):]
+	mechanism, initial := bytes.TrimSpace(text), []byte(nil)
+	if i := bytes.IndexAny(mechanism, blanks); i >= 0 {
+		mechanism, initial = mechanism[:i], bytes.TrimLeft(mechanism[i:], blanks)
+	}
+	a := s.attempt(string(mechanism), len(initial) > 0)
+	response, _ := sasl.DecodeInitial(initial)
 	clear(initial)
 	s.server.Directory.InClearSASL(a, response)
 	s.server.counters.clearCredentials.Add(1)
 	s.conn.NoteClearLogin("")
 	s.logLogin("login deny", slog.String("reason", "cleartext-credential"))
-	return []byte(authVerb + a.Mechanism + "\r\n")
 }
 
 // maxLoggedName bounds what a stranger can write into the log as a name: more than any address has.

@@ -120,13 +120,18 @@ func (s *session) permit(c *command) error {
 func (s *session) permitInClear(c *command) error {
 	switch {
 	case c.flags&beforeTLS == 0 && s.submission:
-		return mail.Errorf(mail.NeedTLS, "Encryption required first: set connection security to STARTTLS (587) or SSL/TLS (465)").With(5, 7, 0)
+		return encryptionFirst()
 	case c.flags&beforeTLS == 0:
 		return mail.Errorf(mail.NeedTLS, "Must issue a STARTTLS command first").With(5, 7, 0)
 	case c.states&s.state == 0:
 		return outOfOrder(c.verb, s.state)
 	}
 	return nil
+}
+
+// encryptionFirst is R-01.
+func encryptionFirst() *mail.Error {
+	return mail.Errorf(mail.NeedTLS, "Encryption required first: set connection security to STARTTLS (587) or SSL/TLS (465)").With(5, 7, 0)
 }
 
 // outOfOrder says what is missing (RFC 5321, section 4.1.4).

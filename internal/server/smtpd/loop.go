@@ -95,13 +95,14 @@ func (s *session) readLine(ctx context.Context) ([]byte, error) {
 	return line, err
 }
 
-const authVerb = "AUTH "
+const authVerb = "AUTH"
 
-// beginsAuth reports whether what is here may be an AUTH command, whose line may be long. No other
+// beginsAuth reports whether what is here may be an AUTH command, whose line may be long, however it is spaced. No other
 // verb begins with its first letter.
 func beginsAuth(here []byte) bool {
+	here = bytes.TrimLeft(here, blanks)
 	n := min(len(here), len(authVerb))
-	return strings.EqualFold(string(here[:n]), authVerb[:n])
+	return strings.EqualFold(string(here[:n]), authVerb[:n]) && (n == len(here) || bytes.IndexByte([]byte(blanks+"\r\n"), here[n]) >= 0)
 }
 
 // answer runs one command line and returns what is to be said. A panic is a bug of ours: it ends this
@@ -131,13 +132,17 @@ func (s *session) run(ctx context.Context, line []byte, tooLong error) (verb str
 		return "", smtp.Reply{}, tooLong
 	}
 	if beginsAuth(line) && !s.mayLogIn() {
-		line = s.overheard(line)
+		s.overheard(line)
+		line = []byte(authVerb + "\r\n")
 	}
 	l, err := smtp.ParseLine(line)
 	if err != nil {
 		return "", smtp.Reply{}, err
 	}
 	c, ok := commands[l.Verb]
+	if !ok && s.submission && s.conn.NeedsTLS() {
+		return "", smtp.Reply{}, encryptionFirst()
+	}
 	if !ok {
 		_, err := l.Command()
 		return "", smtp.Reply{}, err
