@@ -155,8 +155,12 @@ func hiddenPlus(t *testing.T, port int) {
 	}
 	say(c, "") // the end of CAPABILITY
 	first := base64.StdEncoding.EncodeToString([]byte("y,,n=ann@example.org,r=abcdefghijklmnop"))
-	if got := say(c, "c AUTHENTICATE SCRAM-SHA-256 "+first+"\r\n"); !strings.HasPrefix(got, "c NO [AUTHENTICATIONFAILED]") {
-		t.Errorf("AUTHENTICATE: %q", got)
+	told := "+ " + base64.StdEncoding.EncodeToString([]byte("e=server-does-support-channel-binding")) + "\r\n"
+	if got := say(c, "c AUTHENTICATE SCRAM-SHA-256 "+first+"\r\n"); got != told {
+		t.Errorf("AUTHENTICATE: %q, want %q", got, told)
+	}
+	if got := say(c, "\r\n"); !strings.HasPrefix(got, "c NO [AUTHENTICATIONFAILED]") {
+		t.Errorf("after the server's error: %q", got)
 	}
 }
 

@@ -79,7 +79,7 @@ func boundServer(t testing.TB, mechanism string, channel *Channel) *ScramServer 
 	hash, _ := scramHash(mechanism)
 	salt := []byte("0123456789abcdef")
 	known := ScramCredentials{salt, 4096, []Keys{DeriveKeys(hash, []byte("pencil"), salt, 4096)}}
-	return NewScramServer(mechanism, channel, func(context.Context, string) (ScramCredentials, error) { return known, nil })
+	return NewScramServer(mechanism, channel, func(context.Context, string) (ScramCredentials, error) { return known, nil }, himself)
 }
 
 // TestScramBound: both ends, both hashes, both versions, each type; and bound to another connection.

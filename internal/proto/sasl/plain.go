@@ -3,7 +3,6 @@ package sasl
 import (
 	"bytes"
 	"context"
-	"errors"
 	"unicode/utf8"
 )
 
@@ -11,23 +10,21 @@ import (
 // keep password. Its error ends the exchange as it stands.
 type Verify func(ctx context.Context, login string, password []byte) error
 
-// errAuthzid is the cause of refusing to act for someone else: an authorization identity has to
-// be the name that logs in.
-var errAuthzid = errors.New("the authorization identity is another one")
+// VerifyAs is Verify for a client that may say as whom it wants to act; empty is whom login names.
+type VerifyAs func(ctx context.Context, authzid, login string, password []byte) error
 
 // PlainServer is the server's end of PLAIN (RFC 4616). It is not to be used concurrently.
 type PlainServer struct {
-	verify Verify
+	verify VerifyAs
 	ended  bool
 }
 
 // NewPlainServer begins an exchange that verify decides.
-func NewPlainServer(verify Verify) *PlainServer { return &PlainServer{verify: verify} }
+func NewPlainServer(verify VerifyAs) *PlainServer { return &PlainServer{verify: verify} }
 
-// Next takes the client's one message. An authorization identity is accepted only when it is the
-// name that logs in.
+// Next takes the client's one message.
 //
-// Errors: Syntax, AuthFailed, Sequence, and those of Verify.
+// Errors: Syntax, Sequence, and those of VerifyAs.
 func (s *PlainServer) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
 	if s.ended {
 		return nil, false, over()
@@ -40,10 +37,7 @@ func (s *PlainServer) Next(ctx context.Context, response []byte) (challenge []by
 	if err != nil {
 		return nil, false, err
 	}
-	if m.authzid != "" && m.authzid != m.authcid {
-		return nil, false, failed(errAuthzid)
-	}
-	if err := s.verify(ctx, m.authcid, m.password); err != nil {
+	if err := s.verify(ctx, m.authzid, m.authcid, m.password); err != nil {
 		return nil, false, err
 	}
 	return nil, true, nil

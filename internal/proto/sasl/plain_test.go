@@ -18,6 +18,16 @@ func only(login, password string) Verify {
 	}
 }
 
+// as makes verify let clients act as one identity alone, or as whom login names.
+func as(identity string, verify Verify) VerifyAs {
+	return func(ctx context.Context, authzid, login string, password []byte) error {
+		if authzid != "" && authzid != identity {
+			return failed(nil)
+		}
+		return verify(ctx, login, password)
+	}
+}
+
 type server interface {
 	Next(ctx context.Context, response []byte) ([]byte, bool, error)
 }
@@ -69,7 +79,7 @@ func TestPlain(t *testing.T) {
 		{"not UTF-8", "\x00alice@example.test\x00\xff", mail.Syntax},
 		{"too long", "\x00a\x00" + strings.Repeat("p", maxMessage), mail.Syntax},
 	} {
-		s := NewPlainServer(only("alice@example.test", "correct-horse"))
+		s := NewPlainServer(as("alice@example.test", only("alice@example.test", "correct-horse")))
 		_, done, err := s.Next(t.Context(), []byte(c.message))
 		if done != (c.want == mail.Internal) || err != nil && !mail.IsKind(err, c.want) || err == nil && !done {
 			t.Errorf("%s: done %v, %v; want %v", c.name, done, err, c.want)
@@ -81,7 +91,7 @@ func TestPlain(t *testing.T) {
 }
 
 func TestPlainAsksFirst(t *testing.T) {
-	s := NewPlainServer(only("a", "b"))
+	s := NewPlainServer(as("a", only("a", "b")))
 	challenge, done, err := s.Next(t.Context(), nil)
 	if err != nil || done || challenge == nil || len(challenge) != 0 {
 		t.Fatalf("without an initial response: %#v, %v, %v; want an empty challenge", challenge, done, err)
@@ -136,8 +146,8 @@ func TestClients(t *testing.T) {
 		server server
 		ok     bool
 	}{
-		{NewPlainClient("alice", []byte("secret")), NewPlainServer(verify), true},
-		{NewPlainClient("alice", []byte("wrong")), NewPlainServer(verify), false},
+		{NewPlainClient("alice", []byte("secret")), NewPlainServer(as("alice", verify)), true},
+		{NewPlainClient("alice", []byte("wrong")), NewPlainServer(as("alice", verify)), false},
 		{NewLoginClient("alice", []byte("secret")), NewLoginServer(verify), true},
 		{NewLoginClient("alice", []byte("wrong")), NewLoginServer(verify), false},
 	} {

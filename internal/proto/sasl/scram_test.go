@@ -67,7 +67,7 @@ func TestScramSHA1Vector(t *testing.T) {
 	c.nonce = clientNonce
 	s := NewScramServer(ScramSHA1, nil, func(context.Context, string) (ScramCredentials, error) {
 		return ScramCredentials{salt, 4096, []Keys{keys}}, nil
-	})
+	}, himself)
 	s.nonce = func() string { return serverNonce }
 	challenge, _, err := s.Next(t.Context(), c.Start())
 	if string(challenge) != serverFirst || err != nil {
@@ -86,11 +86,19 @@ func TestScramSHA1Vector(t *testing.T) {
 	}
 }
 
+// himself lets clients act as user alone.
+func himself(_ context.Context, authzid string) error {
+	if authzid != "" && !strings.EqualFold(authzid, "user") {
+		return failed(nil)
+	}
+	return nil
+}
+
 // vectorServer is a server that takes part in the exchange of the RFC.
 func vectorServer(t testing.TB, extra ...Keys) *ScramServer {
 	c := vectorKeys(t)
 	c.Keys = append(extra, c.Keys...)
-	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return c, nil })
+	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return c, nil }, himself)
 	s.nonce = func() string { return vectorServerNonce }
 	return s
 }
@@ -189,7 +197,6 @@ func TestScramFirstRefused(t *testing.T) {
 		{"bound under the bare name", "p=tls-exporter,,n=user,r=abc", "e=channel-bindings-dont-match", mail.AuthFailed},
 		{"unknown binding", "p=tls-unique,,n=user,r=abc", "e=channel-bindings-dont-match", mail.AuthFailed},
 		{"mandatory extension", "n,,m=x,n=user,r=abc", "e=extensions-not-supported", mail.AuthFailed},
-		{"another authzid", "n,a=bob,n=user,r=abc", "e=other-error", mail.AuthFailed},
 		{"bad escape in the name", "n,,n=us=2Der,r=abc", "e=invalid-username-encoding", mail.AuthFailed},
 		{"lower-case escape", "n,,n=us=2cer,r=abc", "e=invalid-username-encoding", mail.AuthFailed},
 		{"empty name", "n,,n=,r=abc", "e=invalid-username-encoding", mail.AuthFailed},
@@ -223,7 +230,7 @@ func TestScramFirstAccepted(t *testing.T) {
 	for _, c := range []struct{ name, message, login string }{
 		{"no binding", "n,,n=user,r=abc", "user"},
 		{"binding not offered", "y,,n=user,r=abc", "user"},
-		{"authzid is authcid", "n,a=user,n=user,r=abc", "user"},
+		{"authzid", "n,a=USER,n=user,r=abc", "user"},
 		{"escapes", "n,a=a=2Cb=3Dc,n=a=2Cb=3Dc,r=abc", "a,b=c"},
 		{"optional extension", "n,,n=user,r=abc,x=1,y=2", "user"},
 		{"UTF-8", "n,,n=ünïcode@dömäin.test,r=abc", "ünïcode@dömäin.test"},
@@ -232,7 +239,7 @@ func TestScramFirstAccepted(t *testing.T) {
 		s := NewScramServer(ScramSHA256, nil, func(_ context.Context, l string) (ScramCredentials, error) {
 			login = l
 			return vectorKeys(t), nil
-		})
+		}, himself)
 		challenge, _, err := s.Next(t.Context(), []byte(c.message))
 		if err != nil || login != c.login {
 			t.Errorf("%s: login %q, %v; want %q", c.name, login, err, c.login)
@@ -282,7 +289,7 @@ func TestScramFinalRefused(t *testing.T) {
 
 // TestScramTextIsOne: what a stranger reads does not tell the causes apart.
 func TestScramTextIsOne(t *testing.T) {
-	for _, first := range []string{"p=x,,n=user,r=abc", "n,a=bob,n=user,r=abc"} {
+	for _, first := range []string{"p=x,,n=user,r=abc", "n,,m=x,n=user,r=abc"} {
 		_, _, err := vectorServer(t).Next(t.Context(), []byte(first))
 		if got := mail.AsError(err).Text; got != "Authentication failed" {
 			t.Errorf("%q: text %q", first, got)
@@ -290,9 +297,35 @@ func TestScramTextIsOne(t *testing.T) {
 	}
 }
 
+// TestScramIdentity: as whom the client may act is asked once it has proved who it is, and not before.
+func TestScramIdentity(t *testing.T) {
+	for _, c := range []struct {
+		name, header, password string
+		asked, ok              bool
+	}{
+		{"nobody else", "n,,", "pencil", true, true},
+		{"another form", "n,a=USER,", "pencil", true, true},
+		{"another", "n,a=bob,", "pencil", true, false},
+		{"another, by a wrong proof", "n,a=bob,", "pen", false, false},
+	} {
+		asked := false
+		s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return vectorKeys(t), nil },
+			func(ctx context.Context, authzid string) error {
+				asked = true
+				return himself(ctx, authzid)
+			})
+		client := NewScramClient(ScramSHA256, nil, "user", []byte(c.password))
+		client.gs2 = c.header
+		err := converse(t, client, s)
+		if (err == nil) != c.ok || asked != c.asked || err != nil && !mail.IsKind(err, mail.AuthFailed) {
+			t.Errorf("%s: %v, asked %t; want ok %t, asked %t", c.name, err, asked, c.ok, c.asked)
+		}
+	}
+}
+
 func TestScramLookupFails(t *testing.T) {
 	busy := mail.Errorf(mail.Unavailable, "busy")
-	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return ScramCredentials{}, busy })
+	s := NewScramServer(ScramSHA256, nil, func(context.Context, string) (ScramCredentials, error) { return ScramCredentials{}, busy }, himself)
 	if challenge, done, err := s.Next(t.Context(), []byte(vectorClientFirst)); challenge != nil || done || !errors.Is(err, busy) {
 		t.Errorf("%q, %v, %v; want the error of the lookup", challenge, done, err)
 	}
@@ -315,7 +348,7 @@ func TestScramPeer(t *testing.T) {
 			t.Errorf("the server saw the name %q", login)
 		}
 		return ScramCredentials{salt, 4096, []Keys{DeriveKeys(crypto.SHA256, prepared, salt, 4096)}}, nil
-	})
+	}, himself)
 	conversation := peer.NewConversation()
 	response, err := conversation.Step("")
 	for range 2 {

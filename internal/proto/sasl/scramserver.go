@@ -28,6 +28,7 @@ type ScramServer struct {
 	plus        bool
 	channel     *Channel
 	lookup      Lookup
+	identity    VerifyIdentity
 	nonce       func() string
 	step        func(*ScramServer, context.Context, []byte) ([]byte, bool, error)
 	first       clientFirst
@@ -37,12 +38,13 @@ type ScramServer struct {
 	matched     int
 }
 
-// NewScramServer begins an exchange by the mechanism of that name, with users that lookup finds. The channel is what
-// a -PLUS mechanism binds to; it is nil where none is offered.
-func NewScramServer(mechanism string, channel *Channel, lookup Lookup) *ScramServer {
+// NewScramServer begins an exchange by the mechanism of that name, with users that lookup finds and that identity
+// lets act as whom they name, once they have proved themselves. The channel is what a -PLUS mechanism binds to; it is
+// nil where none is offered.
+func NewScramServer(mechanism string, channel *Channel, lookup Lookup, identity VerifyIdentity) *ScramServer {
 	hash, plus := scramHash(mechanism)
 	return &ScramServer{
-		hash: hash, plus: plus, channel: channel, lookup: lookup, nonce: newNonce,
+		hash: hash, plus: plus, channel: channel, lookup: lookup, identity: identity, nonce: newNonce,
 		step: (*ScramServer).clientFirst, matched: -1,
 	}
 }
@@ -50,7 +52,7 @@ func NewScramServer(mechanism string, channel *Channel, lookup Lookup) *ScramSer
 // Next takes the client's first and final messages. On success the challenge is the
 // server-final-message, by which the server proves itself.
 //
-// Errors: Syntax, AuthFailed with a ServerError as its cause, Sequence, and those of Lookup.
+// Errors: Syntax, AuthFailed with a ServerError as its cause, Sequence, and those of Lookup and VerifyIdentity.
 func (s *ScramServer) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
 	if s.step == nil {
 		return nil, false, over()
@@ -94,9 +96,6 @@ func (s *ScramServer) clientFirst(ctx context.Context, response []byte) ([]byte,
 	if err := s.bind(); err != nil {
 		return nil, false, err
 	}
-	if first.authzid != "" && first.authzid != first.username {
-		return nil, false, failed(ErrOther)
-	}
 	s.challenge = serverFirst{first.nonce + s.nonce(), s.credentials.Salt, s.credentials.Iterations}
 	s.step = (*ScramServer).clientFinal
 	return []byte(s.challenge.String()), false, nil
@@ -120,7 +119,7 @@ func (s *ScramServer) bind() error {
 	return nil
 }
 
-func (s *ScramServer) clientFinal(_ context.Context, response []byte) ([]byte, bool, error) {
+func (s *ScramServer) clientFinal(ctx context.Context, response []byte) ([]byte, bool, error) {
 	final, err := parseClientFinal(response, s.hash.Size())
 	if err != nil {
 		return nil, false, err
@@ -139,6 +138,9 @@ func (s *ScramServer) clientFinal(_ context.Context, response []byte) ([]byte, b
 	}
 	if s.matched < 0 {
 		return nil, false, failed(ErrInvalidProof)
+	}
+	if err := s.identity(ctx, s.first.authzid); err != nil {
+		return nil, false, err
 	}
 	signature := mac(s.hash, s.credentials.Keys[s.matched].ServerKey, message)
 	return []byte("v=" + Encode(signature)), true, nil

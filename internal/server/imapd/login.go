@@ -100,6 +100,8 @@ func (s *session) failedLogin(method, user string, err error) error {
 	case mail.IsKind(err, mail.Unavailable):
 		s.denied(method, user, "unavailable")
 		return mail.Wrap(mail.Unavailable, err, "Temporary authentication failure")
+	case directory.Reason(err) != "": // the client gave up when it was told of its refusal
+		s.denied(method, user, directory.Reason(err))
 	}
 	return err
 }

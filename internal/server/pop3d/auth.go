@@ -121,7 +121,7 @@ func (s *session) exchangeFailed(x *directory.Exchange, mechanism string, err er
 	case errors.As(err, &lost):
 		s.lost(context.Background(), lost.error)
 		return reply{silent: true}, nil
-	case mail.IsKind(err, mail.Syntax):
+	case mail.IsKind(err, mail.Syntax) && directory.Reason(err) == "":
 		return reply{}, err
 	}
 	return reply{}, s.denied(x.Login(), mechanism, err)

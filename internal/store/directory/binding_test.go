@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"slices"
@@ -156,8 +157,11 @@ func TestBoundLogin(t *testing.T) {
 		x, err := d.StartSASL(t.Context(), overTLS(t), here.attempt(IMAP, sasl.ScramSHA256Plus))
 		must(t, err)
 		challenge, _, err := x.Next(t.Context(), []byte("p=tls-unique,,n=alice,r=abc"))
-		if string(challenge) != "e=unsupported-channel-binding-type" || Reason(err) != "cb-unsupported-type" {
+		if string(challenge) != "e=unsupported-channel-binding-type" || err != nil {
 			t.Errorf("tls-unique: %q, %v", challenge, err)
+		}
+		if challenge, _, err = x.Next(t.Context(), []byte{}); challenge != nil || Reason(err) != "cb-unsupported-type" {
+			t.Errorf("tls-unique, after the word: %q, %v", challenge, err)
 		}
 		x, err = d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		must(t, err)
@@ -203,8 +207,11 @@ func TestReplay(t *testing.T) {
 				}
 				continue
 			}
-			if _, done, err := x.Next(t.Context(), slices.Clone(responses[0])); done || !mail.IsKind(err, mail.AuthFailed) {
+			if _, done, err := x.Next(t.Context(), slices.Clone(responses[0])); done || err != nil {
 				t.Errorf("the second time: %t, %v", done, err)
+			}
+			if _, done, err := x.Next(t.Context(), []byte{}); done || !mail.IsKind(err, mail.AuthFailed) {
+				t.Errorf("the second time, after the word: %t, %v", done, err)
 			}
 		}
 		ours := func(challenge []byte) string {
@@ -245,6 +252,33 @@ func TestNeverOffered(t *testing.T) {
 	if got := d.Stats().Refused["not-offered"]; got != uint64(len(refused)+1) {
 		t.Errorf("counted %d, want %d", got, len(refused)+1)
 	}
+}
+
+// TestRefusedAndGivenUp: who gives up on the word of a refusal is answered as one who gave up, and known as one who was
+// refused. Another method is proposed for what a program cannot do, not against somebody between.
+func TestRefusedAndGivenUp(t *testing.T) {
+	here := connectTLS(t, newCertificate(t))
+	inBubble(t, func(t *testing.T, d *Directory) {
+		for first, want := range map[string][2]string{
+			"p=tls-unique,,n=alice,r=abc": {"cb-unsupported-type", "Your program gave up the login by SCRAM-SHA-256-PLUS; set another login method there, for example SCRAM-SHA-256"},
+			"n,,n=alice,r=abc":            {"cb-mismatch", "Authentication cancelled"},
+		} {
+			x, err := d.StartSASL(t.Context(), overTLS(t), here.attempt(IMAP, sasl.ScramSHA256Plus))
+			must(t, err)
+			told, _, err := x.Next(t.Context(), []byte(first))
+			must(t, err)
+			if !strings.HasPrefix(string(told), "e=") {
+				t.Errorf("%s: %q", first, told)
+			}
+			given := x.BrokenOff(sasl.ErrCancelled)
+			if e := mail.AsError(given); e.Kind != mail.Syntax || e.Text != want[1] || Reason(given) != want[0] {
+				t.Errorf("%s: %v of kind %v for %s", first, e.Text, e.Kind, Reason(given))
+			}
+			if lost := x.BrokenOff(io.ErrUnexpectedEOF); !mail.IsKind(lost, mail.AuthFailed) || Reason(lost) != want[0] {
+				t.Errorf("%s: the client went away: %v", first, lost)
+			}
+		}
+	})
 }
 
 // TestGivenUp: who chooses a bound login without being able to is told what to set.

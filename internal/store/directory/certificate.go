@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"slices"
 	"strings"
 
@@ -148,23 +147,17 @@ func (s *state) certified(a Attempt) (*account, *credential) {
 	return owner, owner.credential(found.id)
 }
 
-var errAuthzid = errors.New("the authorization identity is another account")
-
 // external verifies for EXTERNAL: the certificate says who it is, who may say so himself.
 func (x *Exchange) external(_ context.Context, authzid string) error {
 	var owner *account
 	var c *credential
-	var named principal
-	x.directory.view(func(s *state) {
-		owner, c = s.certified(x.attempt)
-		named = s.principal(authzid)
-	})
+	x.directory.view(func(s *state) { owner, c = s.certified(x.attempt) })
 	if owner == nil { // it was removed since the exchange began
 		return refuse(reasonNoVerifier, nil)
 	}
 	x.login = owner.Address.String()
-	if authzid != "" && named.account != owner {
-		return refuse(reasonWrong, errAuthzid)
+	if err := x.directory.actsAs(owner, authzid); err != nil {
+		return err
 	}
 	return x.accept(owner, c)
 }

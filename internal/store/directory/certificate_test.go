@@ -55,8 +55,8 @@ func TestExternal(t *testing.T) {
 		for _, s := range []Service{Submission, IMAP, POP3} {
 			try("by fingerprint", here.with(byCert, s), "", alice)
 			try("by fingerprint and name", here.with(byCert, s), "ALICE", alice)
-			try("by fingerprint as another", here.with(byCert, s), bob, "wrong")
-			try("by fingerprint as nobody", here.with(byCert, s), "carol", "wrong")
+			try("by fingerprint as another", here.with(byCert, s), bob, "authzid")
+			try("by fingerprint as nobody", here.with(byCert, s), "carol", "authzid")
 			try("by address", here.with(byMail, s), "", alice)
 			try("unknown", here.with(strange, s), "", "not-offered")
 			try("no certificate", here.attempt(s, sasl.External), "", "not-offered")

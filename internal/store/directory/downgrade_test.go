@@ -17,8 +17,8 @@ func TestDowngradeAlarm(t *testing.T) {
 			t.Helper()
 			x, err := d.StartSASL(t.Context(), overTLS(t), here.attempt(IMAP, mechanism))
 			must(t, err)
-			if _, _, err := x.Next(t.Context(), fmt.Appendf(nil, "%s,,n=%s,r=abc", flag, login)); err == nil {
-				t.Fatal("accepted")
+			if told, _, err := x.Next(t.Context(), fmt.Appendf(nil, "%s,,n=%s,r=abc", flag, login)); err != nil || !strings.HasPrefix(string(told), "e=") {
+				t.Fatalf("%q, %v", told, err)
 			}
 		}
 		raised := func(step, want string) {

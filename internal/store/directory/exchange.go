@@ -27,7 +27,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 	x := &Exchange{directory: d, encrypted: e, attempt: a}
 	switch a.Mechanism {
 	case sasl.Plain:
-		x.mechanism = sasl.NewPlainServer(x.password)
+		x.mechanism = sasl.NewPlainServer(x.plain)
 	case sasl.Login:
 		x.mechanism = sasl.NewLoginServer(x.password)
 	case sasl.CramMD5:
@@ -41,7 +41,7 @@ func (d *Directory) StartSASL(ctx context.Context, e mail.Encrypted, a Attempt) 
 		}
 		x.mechanism = sasl.NewBearerServer(a.Mechanism, x.tokens.Discovery, x.bearer)
 	default:
-		x.scram = sasl.NewScramServer(a.Mechanism, bindable(a, offered), x.credentials)
+		x.scram = sasl.NewScramServer(a.Mechanism, bindable(a, offered), x.credentials, x.actsAs)
 		x.mechanism = x.scram
 	}
 	return x, nil
@@ -66,14 +66,15 @@ type Exchange struct {
 	candidates []credentialID // SCRAM: of the keys that the proof is tried against
 	rule       *LegacyRule    // by which the mechanism is allowed to the one who has proved himself
 	verified   verified
-	refusal    error // of a bearer token, that waits for the client to have taken the word that came first
+	refusal    error // that waits for the client to have taken the mechanism's own word of it
 }
 
 // Next takes the client's response (nil: none yet, so that a mechanism whose server or client must
 // speak first can ask; an empty one is not nil) and returns a challenge, or done. A challenge that
 // comes with done is the additional data of success (RFC 4422, section 3.6): IMAP and POP3 send it
-// as a last challenge that expects an empty response, SMTP likewise. One that comes with an error
-// may be left out. The response is wiped, for it may hold a password.
+// as a last challenge that expects an empty response, SMTP likewise. The mechanism's own word of failure, if it has
+// one, is a challenge whose response, whatever it is, gives the refusal. The response is wiped, for it may hold a
+// password.
 //
 // Errors: AuthFailed, Syntax (malformed), Unavailable, Sequence (after the end).
 func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
@@ -94,11 +95,11 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	}
 	if err = x.directory.settle(ctx, started, outcome{x.attempt, x.login, x.flag(), x.verified, err}); err != nil {
 		x.verified = verified{}
-		if x.tokens != nil && mail.IsKind(err, mail.AuthFailed) {
+		if x.hasWord(challenge) && mail.IsKind(err, mail.AuthFailed) {
 			x.refusal = err
 			return challenge, false, nil
 		}
-		return x.lastWord(challenge), false, err
+		return nil, false, err
 	}
 	if used := x.directory.legacy.Load().used; x.rule != nil && used != nil {
 		used(x.rule.ID, x.attempt.Peer.Remote.Addr())
@@ -106,13 +107,12 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	return challenge, true, nil
 }
 
-// lastWord is what a mechanism may say of its failure. A proof that was right but does not help,
-// because the account is disabled, must not be told from a wrong one.
-func (x *Exchange) lastWord(challenge []byte) []byte {
-	if x.scram != nil && x.scram.Matched() >= 0 {
-		return []byte("e=" + string(sasl.ErrInvalidProof))
-	}
-	return challenge
+// hasWord reports whether the client is told of a failure by the mechanism itself, before the refusal: of what SCRAM
+// finds wrong beside the proof (RFC 5802, section 7), and of every bearer token (RFC 7628, section 3.2.2). What depends
+// on the user has no word of its own, so that a wrong password, a disabled account and a name that is nobody's look alike.
+func (x *Exchange) hasWord(challenge []byte) bool {
+	told, ok := strings.CutPrefix(string(challenge), "e=")
+	return x.tokens != nil || ok && sasl.ServerError(told) != sasl.ErrInvalidProof
 }
 
 // Account is who logged in, once done.
@@ -143,6 +143,14 @@ func (x *Exchange) flag() string {
 		return ""
 	}
 	return x.scram.Flag()
+}
+
+// plain verifies for PLAIN. That the client names another account shows after the password alone.
+func (x *Exchange) plain(ctx context.Context, authzid, login string, password []byte) error {
+	if err := x.password(ctx, login, password); err != nil {
+		return err
+	}
+	return x.directory.throttle.mark(x.directory.actsAs(x.verified.account, authzid), password)
 }
 
 // password verifies for PLAIN and LOGIN.
@@ -187,18 +195,23 @@ func (x *Exchange) accept(a *account, c *credential) error {
 }
 
 // BrokenOff returns how an exchange ends of which the client has not answered a challenge, because of err: with the
-// refusal of which that was the word, if the connection was lost, for programs go away with it; else with err. A
-// program that gives up a login bound to the connection is told what to set, since some choose it without being able
-// to: mutt with GNU SASL does, and shows this to its user.
+// refusal of which that was the word, if the connection was lost, for programs go away with it; else with err, which
+// has the refusal as a cause. A program that gives up a login bound to the connection because it cannot bind is told
+// what to set, since some choose it without being able to: mutt with GNU SASL does, and shows this to its user.
 func (x *Exchange) BrokenOff(err error) error {
+	other, binds := strings.CutSuffix(x.attempt.Mechanism, "-PLUS")
 	switch {
-	case x.refusal != nil && err != nil && !mail.IsKind(err, mail.Syntax):
+	case err == nil:
+		return nil
+	case x.refusal != nil && !mail.IsKind(err, mail.Syntax):
 		return x.refusal
-	case errors.Is(err, sasl.ErrCancelled):
-		if other, binds := strings.CutSuffix(x.attempt.Mechanism, "-PLUS"); binds {
-			return mail.Wrap(mail.Syntax, err, "Your program gave up the login by "+x.attempt.Mechanism+
-				"; set another login method there, for example "+other)
-		}
+	case binds && errors.Is(err, sasl.ErrCancelled) && (x.refusal == nil || Reason(x.refusal) == string(reasonType)):
+		return mail.Wrap(mail.Syntax, errors.Join(err, x.refusal), "Your program gave up the login by "+x.attempt.Mechanism+
+			"; set another login method there, for example "+other)
+	case x.refusal != nil:
+		e := *mail.AsError(err)
+		e.Err = errors.Join(err, x.refusal)
+		return &e
 	}
 	return err
 }

@@ -136,7 +136,7 @@ func converse(t testing.TB, x *Exchange, c client) (Account, error) {
 		}
 		if challenge != nil {
 			if response, err = c.Next(challenge); err != nil {
-				return Account{}, err
+				return Account{}, x.BrokenOff(err)
 			}
 		}
 		if done {
@@ -250,7 +250,7 @@ func TestRefusalsAreAlike(t *testing.T) {
 		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.Plain))
 		must(t, err)
 		_, _, err = x.Next(t.Context(), []byte("bob\x00alice@example.org\x00alice"))
-		if Reason(err) != "protocol" || mail.AsError(err).Text != "Authentication failed" {
+		if Reason(err) != "authzid" || mail.AsError(err).Text != "Authentication failed" {
 			t.Errorf("PLAIN for somebody else: %v", err)
 		}
 	})
@@ -437,7 +437,7 @@ func TestScramLastWord(t *testing.T) {
 			final, err := client.Next(challenge)
 			must(t, err)
 			last, done, err := x.Next(t.Context(), final)
-			if string(last) != "e=invalid-proof" || done || err == nil || x.Account().ID != 0 {
+			if last != nil || done || err == nil || x.Account().ID != 0 {
 				t.Errorf("%s: %q, %v, %v, account %+v", c[0], last, done, err, x.Account())
 			}
 			if x.Login() != c[0] {
@@ -450,13 +450,48 @@ func TestScramLastWord(t *testing.T) {
 	})
 }
 
+// TestAuthzid: who has proved to be an account may name it in any form, and no other account.
+func TestAuthzid(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *Directory) {
+		d.Throttle([]netip.Prefix{netip.PrefixFrom(testRemote, testRemote.BitLen())}, 0)
+		for _, c := range []struct{ authzid, authcid, password, want string }{
+			{"alice@example.org", "alice", "alice", "alice@example.org"},
+			{"ALICE", "alice@example.org", "alice", "alice@example.org"},
+			{"ally@example.org", "alice", "alice", "alice@example.org"},
+			{"alice", "Ally@Example.org", "alice", "alice@example.org"},
+			{"bob@example.org", "alice", "alice", "authzid"},
+			{"carol@example.org", "alice", "alice", "authzid"},
+			{"a@b@c", "alice", "alice", "authzid"},
+			{"alice", "alice", "bob", "wrong"},
+			{"bob", "alice", "wrong", "wrong"},
+			{"carol", "carol", "x", "unknown"},
+			{"off@example.org", "off@example.org", "off", "disabled"},
+		} {
+			x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.Plain))
+			must(t, err)
+			_, _, err = x.Next(t.Context(), []byte(c.authzid+"\x00"+c.authcid+"\x00"+c.password))
+			if got := result(x.Account(), err); got != c.want {
+				t.Errorf("PLAIN as %s by %s: %s, want %s", c.authzid, c.authcid, got, c.want)
+			}
+			x, err = d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
+			must(t, err)
+			client, err := scram.SHA256.NewClient(c.authcid, c.password, c.authzid)
+			must(t, err)
+			if got := result(converse(t, x, peer{client.NewConversation()})); got != c.want {
+				t.Errorf("SCRAM as %s by %s: %s, want %s", c.authzid, c.authcid, got, c.want)
+			}
+		}
+	})
+}
+
 func TestBindingUnderBareName(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {
 		x, err := d.StartSASL(t.Context(), overTLS(t), testAttempt(IMAP, sasl.ScramSHA256))
 		must(t, err)
-		_, _, err = x.Next(t.Context(), []byte("p=tls-exporter,,n=alice,r=abc"))
-		if Reason(err) != "cb-mismatch" {
-			t.Errorf("%v, reason %q", err, Reason(err))
+		told, _, err := x.Next(t.Context(), []byte("p=tls-exporter,,n=alice,r=abc"))
+		must(t, err)
+		if _, _, err = x.Next(t.Context(), []byte{}); Reason(err) != "cb-mismatch" || string(told) != "e=channel-bindings-dont-match" {
+			t.Errorf("%q, %v, reason %q", told, err, Reason(err))
 		}
 	})
 }
@@ -563,7 +598,7 @@ func TestChangeDuringScram(t *testing.T) {
 		must(t, err)
 		must(t, d.SetPassword(t.Context(), addr(t, "alice@example.org"), "changed"))
 		last, done, err := x.Next(t.Context(), final)
-		if Reason(err) != "wrong" || done || string(last) != "e=invalid-proof" || x.Account().ID != 0 {
+		if Reason(err) != "wrong" || done || last != nil || x.Account().ID != 0 {
 			t.Errorf("the old password was taken: %q, %v, %v", last, done, err)
 		}
 	})

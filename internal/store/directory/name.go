@@ -85,6 +85,19 @@ func (s *state) addressed(login string) principal {
 	return p
 }
 
+// actsAs lets who has proved to be an account act as that one alone, by whatever name of it; empty is no other.
+func (d *Directory) actsAs(a *account, authzid string) error {
+	if authzid == "" {
+		return nil
+	}
+	var named principal
+	d.view(func(s *state) { named = s.principal(authzid) })
+	if named.account == nil || named.account.id != a.id {
+		return refuse(reasonIdentity, nil)
+	}
+	return nil
+}
+
 // only returns the account with a local part, when exactly one domain has it.
 func (s *state) only(local mail.LocalPart) *account {
 	var found *account

@@ -31,10 +31,10 @@ const (
 	reasonRequired      reason = "required"
 	reasonThrottled     reason = "throttled"
 	reasonExposed       reason = "exposed"
+	reasonIdentity      reason = "authzid"
 	// These two are of the census alone.
 	reasonInClear       reason = "cleartext"
 	reasonDigestInClear reason = "digest-exposed"
-	reasonIdentity      reason = "authzid"
 )
 
 // refusal is the cause of an AuthFailed.
@@ -76,7 +76,7 @@ func throttled(cause error) error {
 //   - "cb-mismatch": the client is bound to another channel, or its mechanism's name and flag do not agree;
 //   - "cb-unsupported-type": it would bind by a type that this connection does not have;
 //   - "scram-downgrade-suspected": it could bind, but did not see that we can (specification, section 3.4);
-//   - "authzid": a good token, but the client asked for another account than that of the token;
+//   - "authzid": a right password, token or certificate, but the client asked for another account than its own;
 //   - "token", "token-expired", "token-audience", "token-scope", "token-claim": a bearer token is none of an issuer that
 //     we know, is out of date, is for another service, has too few scopes, or names no account that it may name.
 //

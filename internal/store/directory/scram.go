@@ -63,11 +63,18 @@ func (x *Exchange) legacyCredentials() sasl.ScramCredentials {
 	return found
 }
 
+// actsAs is Directory.actsAs for who has made a proof.
+func (x *Exchange) actsAs(_ context.Context, authzid string) error {
+	return x.directory.actsAs(x.principal.account, authzid)
+}
+
 // admit turns the outcome of a SCRAM exchange into that of the login.
 func (x *Exchange) admit(err error) error {
 	a := x.principal.account
 	switch {
 	case err != nil && !mail.IsKind(err, mail.AuthFailed), err != nil && x.login == "":
+		return err
+	case Reason(err) != "":
 		return err
 	case err != nil && reasonOf(err) != reasonProtocol:
 		return refuse(reasonOf(err), err)

@@ -144,7 +144,7 @@ func (o *others) scenario() {
 	if refused == "" {
 		refused = "token-expired"
 	}
-	another := map[string]string{sasl.OAuthBearer: "authzid", sasl.XOAuth2: "authzid"}[o.mechanism]
+	another := map[string]string{sasl.External: "authzid", sasl.OAuthBearer: "authzid", sasl.XOAuth2: "authzid"}[o.mechanism]
 	if another == "" {
 		another = "wrong"
 	}
