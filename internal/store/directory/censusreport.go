@@ -76,6 +76,7 @@ type program struct {
 	ok      map[string]*CensusRow // the last login by each method
 	refused map[string]*CensusRow // the last refusal of each
 	times   map[string]int64      // refusals
+	wrong   map[string]int64      // those of them for a wrong password
 }
 
 // programsOf sorts rows, the newest first, by program.
@@ -90,7 +91,7 @@ func programsOf(rows []CensusRow) []*program {
 		}
 		p := found[k]
 		if p == nil {
-			p = &program{k, map[string]*CensusRow{}, map[string]*CensusRow{}, map[string]int64{}}
+			p = &program{k, map[string]*CensusRow{}, map[string]*CensusRow{}, map[string]int64{}, map[string]int64{}}
 			found[k] = p
 			order = append(order, p)
 		}
@@ -98,6 +99,9 @@ func programsOf(rows []CensusRow) []*program {
 		if !r.OK() {
 			of = p.refused
 			p.times[r.Mechanism] += r.Times
+		}
+		if reason(r.Reason) == reasonWrong {
+			p.wrong[r.Mechanism] += r.Times
 		}
 		if of[r.Mechanism] == nil {
 			of[r.Mechanism] = r

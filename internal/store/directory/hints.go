@@ -33,7 +33,7 @@ func (p *program) hint(all []*program, r *CensusRow, now offeredNow) string {
 	case reasonNotOffered, reasonLegacyExpired, reasonDigestInClear:
 		return p.otherMethod(all, r, now, name)
 	case reasonWrong:
-		if n := p.times[r.Mechanism]; n >= oldPasswordTries && knownFrom(all, p.account, r) {
+		if n := p.wrong[r.Mechanism]; n >= oldPasswordTries && knownFrom(all, p.account, r) {
 			return fmt.Sprintf("%s still uses an old password (%d tries from %s). Enter the new one there. Your account is not locked.", name, n, r.Network)
 		}
 	case reasonDowngrade, reasonBinding:

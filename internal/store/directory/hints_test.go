@@ -45,6 +45,12 @@ func TestHints(t *testing.T) {
 			"Your program asks for the login method APOP without encryption. Set *Connection security* to *SSL/TLS*, port 995, and choose *Normal password* (" + normalPassword + ").",
 		},
 		{"T-05", []sight{fromHome, wrong, wrong, wrong}, "X/1 still uses an old password (3 tries from 198.51.100.0/24). Enter the new one there. Your account is not locked."},
+		{
+			"T-05, of the wrong ones alone",
+			[]sight{fromHome, {IMAP, sasl.Plain, "X/1", atHome, seenAlice, reasonScope, ""}, wrong, wrong, wrong},
+			"X/1 still uses an old password (3 tries from 198.51.100.0/24). Enter the new one there. Your account is not locked.",
+		},
+		{"refused for something else before", []sight{fromHome, {IMAP, sasl.Plain, "X/1", atHome, seenAlice, reasonScope, ""}, wrong, wrong}, ""},
 		{"mistyped", []sight{fromHome, wrong, wrong}, ""},
 		{"somebody guesses elsewhere", []sight{{IMAP, sasl.Plain, "Other/1", atOffice, seenAlice, "", ""}, wrong, wrong, wrong}, ""},
 		{"mended since", []sight{fromHome, wrong, wrong, wrong, {IMAP, sasl.Plain, "X/1", atHome, seenAlice, "", ""}}, ""},
