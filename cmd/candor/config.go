@@ -24,7 +24,8 @@ import (
 type config struct {
 	Hostname   string                       `toml:"hostname"`
 	Data       string                       `toml:"data"`
-	Listeners  []listenerConfig             `toml:"listener"`
+	Listeners  []listenerConfig             `toml:"listener"` // without those that are closed
+	Closed     []string                     `toml:"closed"`
 	TLS        tlsConfig                    `toml:"tls"`
 	DNS        dnsConfig                    `toml:"dns"`
 	Outbound   outboundConfig               `toml:"outbound"`
@@ -45,6 +46,7 @@ type config struct {
 	file     string
 	position map[string]int // line of a key's path, such as "listener.0.tls"
 	hostname mail.Domain
+	closed   []listenerConfig       // by Closed
 	legacy   []directory.LegacyRule // of [legacy_auth]
 	limits   limits
 

@@ -25,6 +25,7 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Show everything on loopback: two accounts, a message sent and read back."`
 	Reload     reloadCmd     `cmd:"" help:"Make the running server read its configuration and certificates again."`
 	Status     statusCmd     `cmd:"" help:"Show the listeners with their security states, the queue and the accounts."`
+	Listener   listenerCmd   `cmd:"" help:"List listeners with their last logins; close those that nobody uses."`
 	Account    accountCmd    `cmd:"" help:"Add, list and remove accounts; set passwords."`
 	Domain     domainCmd     `cmd:"" help:"Add, list and remove domains."`
 	Alias      aliasCmd      `cmd:"" help:"Add, list and remove aliases."`

@@ -39,7 +39,7 @@ var defaultListeners = []listenerConfig{
 
 // check refuses what the specification, section 2.2 refuses, and fills in defaults.
 func (c *config) check() error {
-	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkInsecure, c.checkLegacy, c.checkTLS, c.checkSubmission, c.checkOAuth, c.checkDNS, c.checkAuth, c.checkSMTP, c.checkDestinations, c.checkDANE, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota, c.checkRecords} {
+	for _, step := range []func() error{c.checkNames, c.checkListeners, c.checkInsecure, c.checkLegacy, c.checkTLS, c.checkSubmission, c.checkOAuth, c.checkDNS, c.checkAuth, c.checkSMTP, c.checkDestinations, c.checkDANE, c.checkLater, c.checkNetworks, c.checkLimits, c.checkQuota, c.checkRecords, c.closeListeners} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -94,6 +94,13 @@ func (p *parts) listenerStatus(c *config) []web.ListenerStatus {
 		s.Words = fmt.Sprintf("Port %d (%s): TLS %s. Least state accepted: %s. Login offered: %s. %s", port, l.Service, l.TLS, s.Floor, s.Login, floorWords(s)) + l.exceptedWords(s.Floor, now)
 		all = append(all, s)
 	}
+	for _, l := range c.closed {
+		_, port := bind(l.Address)
+		all = append(all, web.ListenerStatus{
+			Name: l.Name, Service: l.Service, Address: l.Address, Mode: string(l.TLS), Closed: true, Login: "never",
+			Words: fmt.Sprintf("Port %d (%s): closed on purpose, by the configuration.", port, l.Service),
+		})
+	}
 	return all
 }
 

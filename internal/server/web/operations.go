@@ -69,7 +69,9 @@ type ListenerStatus struct {
 	// FloorSource is who demands the floor.
 	FloorSource string `json:"tls.floor_source"`
 	Login       string `json:"login"`
-	Words       string `json:"words"`
+	// Closed: the configuration says that it is not opened. Floor means nothing then.
+	Closed bool   `json:"closed,omitempty"`
+	Words  string `json:"words"`
 }
 
 // ExceptionStatus is an insecure flag with its use in the last 30 days.
