@@ -146,13 +146,14 @@ func (k *listenerOpenCmd) Run(ctx context.Context, c *cli, std *stdio) error {
 	return nil
 }
 
-// rewriteClosed puts another list into the configuration file, and has a running server read it.
+// rewriteClosed puts another list into the configuration file, and has a running server read it; if that refuses it, the
+// file is as it was.
 func rewriteClosed(ctx context.Context, conf *config, closed []string, std *stdio) error {
-	text, err := os.ReadFile(conf.file)
+	before, err := os.ReadFile(conf.file)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	text = setClosed(text, closed)
+	text := setClosed(before, closed)
 	if _, err := parseConfig(conf.file, text); err != nil {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}
@@ -166,7 +167,10 @@ func rewriteClosed(ctx context.Context, conf *config, closed []string, std *stdi
 	}
 	defer server.Close()
 	if _, err := server.Reload(ctx); err != nil {
-		return fmt.Errorf("%s is changed, but the server goes on as before: %w", conf.file, err)
+		if err := replaceFile(followed(conf.file), before); err != nil {
+			return fmt.Errorf("%s is changed, but the server goes on as before: %w", conf.file, err)
+		}
+		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	return nil
 }

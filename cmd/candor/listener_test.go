@@ -101,4 +101,14 @@ func TestListenerClose(t *testing.T) {
 	if after, err := os.ReadFile(s.file); err != nil || string(after) != string(before) {
 		t.Errorf("the file was\n%s\nand is, %v,\n%s", before, err, after)
 	}
+	s.write(t, listeners+"[limits]\nmemory = \"3GiB\"\n") // which takes a restart
+	if before, err = os.ReadFile(s.file); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := candor(t, "", "listener", "close", "pop3:0", "--force", "--config", s.file); code != exitFailed || !strings.Contains(errs, "nothing was changed: ") {
+		t.Errorf("got %d, %s", code, errs)
+	}
+	if after, err := os.ReadFile(s.file); err != nil || string(after) != string(before) {
+		t.Errorf("the file was\n%s\nand is, %v,\n%s", before, err, after)
+	}
 }
