@@ -58,6 +58,8 @@ type Directory struct {
 
 	// changing is held by the one who changes the directory; it guards nothing that readers see.
 	changing chan struct{}
+	// tightening has one when credentials may have been exposed under a milder policy than there is.
+	tightening chan struct{}
 
 	mu    sync.RWMutex
 	state *state
@@ -74,6 +76,7 @@ func Open(ctx context.Context, db kv.DB, o Options) (*Directory, error) {
 		db: db, log: o.Log, now: o.Now, cost: o.Cost.orDefault(),
 		hasher: newHasher(o.Hashes), cache: newCache(), uses: newUses(),
 		changing: make(chan struct{}, 1), census: newCensus(), sightings: newSightings(),
+		tightening: make(chan struct{}, 1),
 	}
 	d.rules.Store(&Policy{})
 	d.hostname.Store(o.Hostname)

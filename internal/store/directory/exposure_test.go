@@ -124,6 +124,36 @@ func TestStrongerPolicy(t *testing.T) {
 	})
 }
 
+// TestTighten: a stricter policy holds for what was exposed before it, once; a milder one takes nothing back.
+func TestTighten(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *Directory) {
+		told := make(chan Exposed, 9)
+		d.OnExposed(func(_ context.Context, e Exposed, _ string) { told <- e })
+		phone := appPasswordOf(t, d, "alice@example.org", NewAppPassword{Name: "phone"})
+		d.InClear(inClear(IMAP, "IMAP-LOGIN", "198.51.100.9"), "alice", []byte("alice"))
+		settled()
+		if e := <-told; e.Effect != Notify {
+			t.Errorf("at first: %+v", e)
+		}
+		for _, c := range []struct{ effect, holds Exposure }{{RequireChange, RequireChange}, {RequireChange, RequireChange}, {Disable, Disable}, {Notify, Disable}} {
+			before := exposedNow(t, d)[0]
+			d.SetPolicy(Policy{OnExposure: c.effect})
+			settled()
+			all := exposedNow(t, d)
+			if len(all) != 1 || all[0].Effect != c.holds || all[0].Ends.IsZero() {
+				t.Errorf("%s: %+v", c.effect, all)
+			}
+			if changed := before.Effect != c.holds; changed != (len(told) == 1) {
+				t.Errorf("%s: told %d times", c.effect, len(told))
+			} else if changed && (<-told).Ends.IsZero() {
+				t.Errorf("%s: it is not told until when it works", c.effect)
+			}
+		}
+		expect(t, d, "the exposed one", IMAP, "alice", "alice", "exposed")
+		expect(t, d, "another", IMAP, "alice", phone, "alice@example.org")
+	})
+}
+
 // TestAlert: the owner is told once, at the next login, in what IMAP can say.
 func TestAlert(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *Directory) {

@@ -22,9 +22,11 @@ func (p *Policy) censusKept() time.Duration {
 	return p.CensusKept
 }
 
-// SetPolicy puts p in the place of the policy before.
+// SetPolicy puts p in the place of the policy before. What it says of exposed credentials holds soon after, in the
+// background, for those too that were exposed before.
 func (d *Directory) SetPolicy(p Policy) {
 	d.rules.Store(&p)
+	d.wakeTighten()
 	d.retire()
 }
 

@@ -132,6 +132,8 @@ func (d *Directory) watchSightings(ctx context.Context) {
 			started := time.Now()
 			d.examine(ctx, s)
 			pause(ctx, sightingRest*time.Since(started))
+		case <-d.tightening:
+			d.tighten(ctx)
 		case <-ctx.Done():
 			for {
 				select {
@@ -209,14 +211,9 @@ func (d *Directory) expose(ctx context.Context, s sighting, a *account, c *crede
 	now := d.now().UTC()
 	e := exposureRecord{
 		At: now, From: network(s.attempt.Peer.Remote.Addr()), Service: s.attempt.Service, Port: s.attempt.Peer.Local.Port(),
-		Program: clientOf(s.attempt), Effect: d.policy().OnExposure.orNotify(),
+		Program: clientOf(s.attempt),
 	}
-	switch e.Effect {
-	case RequireChange:
-		e.Ends = now.Add(changeTime)
-	case Disable:
-		e.Ends = now
-	}
+	e.impose(d.policy().OnExposure.orNotify(), now)
 	var told Exposed
 	changed := false
 	err := d.edit(ctx, a.Address, func(at *account) (*account, error) {
@@ -243,9 +240,11 @@ func (d *Directory) expose(ctx context.Context, s sighting, a *account, c *crede
 	return nil
 }
 
-// OnExposed sets what is called when a credential was marked as exposed: with the client's address, one call at a time.
+// OnExposed sets what is called when a credential was marked as exposed, or meets a stricter policy since: with the
+// client's address, or its network if no more is known, one call at a time.
 func (d *Directory) OnExposed(tell func(ctx context.Context, e Exposed, rip string)) {
 	d.onExposed.Store(&tell)
+	d.wakeTighten()
 }
 
 func (s *sightings) stats(to *Stats) {
